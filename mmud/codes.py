@@ -1,0 +1,69 @@
+"""MM0xx: use of the tool."""
+
+from __future__ import annotations
+
+from mmud.errors import ExitCode, declare
+
+USAGE = declare(
+    "MM001",
+    "unusable argument",
+    "Run the command with --help and correct the argument.",
+    "An argument has a value that the command cannot work with.",
+    exit_code=ExitCode.USAGE,
+)
+FILE_MISSING = declare(
+    "MM002",
+    "no such file or folder",
+    "Check the path; relative paths start at the current folder.",
+    "A file or folder that was named does not exist or cannot be opened.",
+    exit_code=ExitCode.USAGE,
+)
+OUTPUT_EXISTS = declare(
+    "MM003",
+    "output exists already",
+    "Name another output, or add --force to replace this one.",
+    "Nothing is overwritten unless --force is given.",
+    exit_code=ExitCode.USAGE,
+)
+UNKNOWN_NAME = declare(
+    "MM004",
+    "unknown name",
+    "`mmud plugins` lists what is installed.",
+    "No source, exporter, evaluator, protocol, baseline or annotator of that name is built in or installed as a plug-in.",
+    exit_code=ExitCode.USAGE,
+)
+PLUGIN_BROKEN = declare(
+    "MM005",
+    "plug-in cannot be loaded",
+    "Reinstall or remove the package that the message names.",
+    "An installed package announces an entry point whose import fails. The rest of the tool goes on working.",
+    exit_code=ExitCode.MISSING_DEPENDENCY,
+)
+PLUGIN_CLASH = declare(
+    "MM006",
+    "two plug-ins claim one name",
+    "Remove one of the packages, or name the plug-in as PACKAGE:NAME.",
+    "Two installed packages, or a package and a built-in, announce the same name in one group.",
+    exit_code=ExitCode.USAGE,
+)
+DEPENDENCY_MISSING = declare(
+    "MM007",
+    "a dependency is missing",
+    "Install what the message names.",
+    "This part of the tool needs a package, a program or weights that are not on this machine.",
+    exit_code=ExitCode.MISSING_DEPENDENCY,
+)
+NOT_WRITABLE = declare(
+    "MM008",
+    "cannot write",
+    "Check the disk's free space and the folder's permissions; what was finished is kept.",
+    "The operating system refused a write. Half-written files are removed or left under a .partial name.",
+    exit_code=ExitCode.USAGE,
+)
+INTERRUPTED = declare(
+    "MM009",
+    "interrupted",
+    "Run the same command again: it goes on where it stopped.",
+    "The process was asked to stop. What was finished is kept.",
+    exit_code=ExitCode.INTERRUPTED,
+)
