@@ -1,4 +1,4 @@
-"""MM0xx: use of the tool."""
+"""MM0xx: use of the tool; and the two codes that every record can raise."""
 
 from __future__ import annotations
 
@@ -66,4 +66,17 @@ INTERRUPTED = declare(
     "Run the same command again: it goes on where it stopped.",
     "The process was asked to stop. What was finished is kept.",
     exit_code=ExitCode.INTERRUPTED,
+)
+RECORD_TYPE = declare(
+    "MM101",
+    "field of the wrong type",
+    "Correct the field that the message names; docs/format.md lists every field's type.",
+    "A record has a field that is missing, unknown, of another type, or outside its bounds.",
+)
+IMAGE_MISSING = declare(
+    "MM501",
+    "image missing",
+    "Put the image back, or build again with --images embed so that images travel with the dataset.",
+    "A sample has neither image bytes nor a path, or the file at its path cannot be opened. Linked images must stay where they "
+    "were when the dataset was built.",
 )

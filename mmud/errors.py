@@ -150,7 +150,9 @@ class MmudError(Exception):
         hint: How to mend it; the code's remedy when left out.
     """
 
-    def __init__(self, code: Code, message: str | None = None, where: Place = _NOWHERE, hint: str | None = None) -> None:
+    def __init__(
+        self, code: Code, message: str | None = None, where: Place = _NOWHERE, hint: str | None = None
+    ) -> None:
         self.code = code
         self.message = message or code.title
         self.where = where

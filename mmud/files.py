@@ -90,3 +90,9 @@ def require(path: Path, what: str = "file") -> Path:
     if not path.exists():
         raise MmudError(codes.FILE_MISSING, f"no such {what}: {path}", Place(file=str(path)))
     return path
+
+
+def cache_folder(room: str) -> Path:
+    """Where a room keeps what can be computed again: ``$MMUD_CACHE/room``, else ``~/.cache/mmud/room``."""
+    base = os.environ.get("MMUD_CACHE")
+    return (Path(base) if base else Path.home() / ".cache" / "mmud") / room

@@ -119,6 +119,12 @@ class Registry(Generic[T]):
             if len([other for other in self.entries if other.name == entry.name]) > 1:
                 state = "clash" if state == "ok" else state
             rows.append(
-                {"kind": self.kind, "name": entry.name, "provider": entry.provider, "target": entry.target, "state": state}
+                {
+                    "kind": self.kind,
+                    "name": entry.name,
+                    "provider": entry.provider,
+                    "target": entry.target,
+                    "state": state,
+                }
             )
         return rows

@@ -18,6 +18,7 @@ from pycocotools import _mask as coco
 from mmud.annotations import codes
 from mmud.annotations.runs import compress_runs, decode_runs
 from mmud.errors import Code, MmudError
+from mmud.records import Segmentation
 
 MAX_SIDE = 65_500
 """Longest side, in pixels: JPEG's own bound. It keeps height times width inside the 32 bits of compiled code."""
@@ -32,6 +33,10 @@ _FAR = 100_000.0
 
 def _refuse(code: Code, message: str) -> MmudError:
     return MmudError(code, message)
+
+
+def _size_message(own: tuple[int, int], expected: tuple[int, int]) -> str:
+    return f"the mask is {own[0]} x {own[1]}, the image {expected[0]} x {expected[1]} (height x width)"
 
 
 def _checked_size(height: Any, width: Any) -> tuple[int, int]:
@@ -72,12 +77,54 @@ class Mask:
                 raise _refuse(codes.RLE_INVALID, "a character outside the alphabet of compressed counts") from error
         else:
             compressed = compress_runs(_checked_runs(counts, height * width))
-        batch = decode_runs([compressed], [height * width])
-        if batch.problems:
-            raise _refuse(codes.RLE_INVALID, batch.problems[0])
-        if not batch.runs[1:].all():
-            compressed = compress_runs(_joined(batch.runs.tolist()))
-        return cls(height, width, compressed)
+        (found,) = cls.from_many_counts([compressed], [(height, width)])
+        if isinstance(found, MmudError):
+            raise found
+        return found
+
+    @classmethod
+    def of(cls, segmentation: Segmentation, height: int | None = None, width: int | None = None) -> Self:
+        """From a stored segmentation, checked.
+
+        Args:
+            segmentation: as a sample's object or a prediction holds it.
+            height: the image's height, in pixels; not compared when left out.
+            width: the image's width, in pixels; not compared when left out.
+
+        Raises:
+            MmudError: MM201 when the counts are invalid, MM202 when the size is, or is not the image's.
+        """
+        expected = segmentation.size if height is None or width is None else (height, width)
+        if segmentation.size != expected:
+            raise _refuse(codes.MASK_SIZE, _size_message(segmentation.size, expected))
+        return cls.from_counts(segmentation.counts, *segmentation.size)
+
+    @classmethod
+    def from_many_counts(cls, counts: Sequence[bytes], sizes: Sequence[tuple[int, int]]) -> list[Self | MmudError]:
+        """From many compressed counts at once, several times faster than one by one.
+
+        Args:
+            counts: n compressed strings.
+            sizes: n pairs (height, width).
+
+        Returns:
+            For each a mask, or the error (MM201, MM202) that says what is wrong with it.
+        """
+        found: list[Self | MmudError] = []
+        pixels = [height * width if 0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE else -1 for height, width in sizes]
+        batch = decode_runs(counts, pixels)
+        zero_runs = np.flatnonzero(batch.runs == 0)
+        zero_owner = np.searchsorted(batch.offsets, zero_runs, side="right") - 1
+        to_join = set(zero_owner[zero_runs != batch.offsets[zero_owner]].tolist())
+        for index, (text, (height, width)) in enumerate(zip(counts, sizes, strict=True)):
+            if not 0 < pixels[index] <= MAX_PIXELS:
+                found.append(_refuse(codes.MASK_SIZE, f"a mask of {height} x {width} pixels is outside the bounds"))
+            elif index in batch.problems:
+                found.append(_refuse(codes.RLE_INVALID, batch.problems[index]))
+            else:
+                joined = compress_runs(_joined(batch.of(index).tolist())) if index in to_join else text
+                found.append(cls(height, width, joined))
+        return found
 
     @classmethod
     def from_polygons(cls, polygons: Iterable[Sequence[float]], height: int, width: int) -> Self:
@@ -127,7 +174,9 @@ class Mask:
                 return cls.from_polygons(segmentation, height, width)
             if all(isinstance(part, int | float) for part in segmentation):
                 return cls.from_polygons([segmentation], height, width)
-        raise _refuse(codes.SEGMENTATION_FORM, f"a segmentation of type {type(segmentation).__name__} is no form of COCO's")
+        raise _refuse(
+            codes.SEGMENTATION_FORM, f"a segmentation of type {type(segmentation).__name__} is no form of COCO's"
+        )
 
     @classmethod
     def _from_rle(cls, rle: Mapping[str, Any], height: int, width: int) -> Self:
@@ -138,7 +187,7 @@ class Mask:
             raise _refuse(codes.RLE_INVALID, f"an RLE's counts are text or a list, not {type(counts).__name__}")
         own = _checked_size(*size)
         if own != (height, width):
-            raise _refuse(codes.MASK_SIZE, f"the mask is {own[0]} x {own[1]}, the image {height} x {width} (height x width)")
+            raise _refuse(codes.MASK_SIZE, _size_message(own, (height, width)))
         return cls.from_counts(counts if isinstance(counts, str | bytes) else list(counts), *own)
 
     @classmethod
@@ -165,7 +214,9 @@ class Mask:
             raise ValueError("no masks to join: the size of the result is unknown")
         first = masks[0]
         if any(mask.size != first.size for mask in masks):
-            raise _refuse(codes.MASK_SIZE, f"masks of different sizes cannot be joined: {sorted({m.size for m in masks})}")
+            raise _refuse(
+                codes.MASK_SIZE, f"masks of different sizes cannot be joined: {sorted({m.size for m in masks})}"
+            )
         if len(masks) == 1:
             return cls(first.height, first.width, first.counts)
         merged = coco.merge([mask.to_coco() for mask in masks], int(intersect))
@@ -197,6 +248,10 @@ class Mask:
     def decode(self) -> NDArray[np.uint8]:
         """An array of shape (height, width), 1 where the mask is."""
         return np.ascontiguousarray(coco.decode([self.to_coco()])[:, :, 0])
+
+    def to_record(self) -> Segmentation:
+        """As a sample's object or a prediction holds it."""
+        return Segmentation(size=(self.height, self.width), counts=self.counts.decode("ascii"))
 
     def to_coco(self) -> dict[str, Any]:
         """``{"size": [h, w], "counts": bytes}``, as pycocotools takes it."""
@@ -242,7 +297,9 @@ def _checked_polygon(polygon: Sequence[float]) -> NDArray[np.float64]:
     except (TypeError, ValueError, OverflowError) as error:
         raise _refuse(codes.POLYGON_INVALID, "a polygon holds something that is not a number") from error
     if points.ndim != 1 or len(points) < 6 or len(points) % 2:
-        raise _refuse(codes.POLYGON_INVALID, f"a polygon has {points.size} numbers: an even count of at least six is needed")
+        raise _refuse(
+            codes.POLYGON_INVALID, f"a polygon has {points.size} numbers: an even count of at least six is needed"
+        )
     # One comparison catches NaN, infinities and points absurdly far out.
     if not (np.abs(points) <= _FAR).all():
         raise _refuse(codes.POLYGON_INVALID, f"a polygon has a point that is not finite or further out than {_FAR:.0f}")

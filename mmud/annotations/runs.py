@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 Int64 = NDArray[np.int64]
 
+_MAX_GROUPS = 7
+"""Seven groups of five bits hold more than any image's pixels."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunBatch:
@@ -48,38 +51,29 @@ def decode_runs(counts: Sequence[bytes], pixels: Sequence[int] | Int64) -> RunBa
     """
     total = len(counts)
     expected = np.asarray(pixels, dtype=np.int64)
-    lengths = np.fromiter((len(text) for text in counts), dtype=np.int64, count=total)
-    text = np.frombuffer(b"".join(counts), dtype=np.uint8).astype(np.int64) - 48
-    owner = np.repeat(np.arange(total), lengths)
+    lengths = np.fromiter(map(len, counts), dtype=np.int64, count=total)
+    text_ends = np.cumsum(lengths)
+    # Bytes below 48 wrap around to values above 63, so that one comparison finds every foreign character.
+    text = np.frombuffer(b"".join(counts), dtype=np.uint8) - np.uint8(48)
     problems: dict[int, str] = {}
 
-    def report(bad: NDArray[np.bool_], masks: Int64, message: str) -> None:
-        for index in np.unique(masks[bad]):
+    def report(positions: Int64, ends: Int64, message: str) -> None:
+        for index in np.unique(np.searchsorted(ends, positions, side="right")):
             problems.setdefault(int(index), message)
 
-    report((text < 0) | (text > 63), owner, "a character outside the alphabet of compressed counts")
+    report(np.flatnonzero(text > 63), text_ends, "a character outside the alphabet of compressed counts")
     last = (text & 0x20) == 0
     # A string that ends inside a run would borrow the next string's characters: close it here, and report it.
-    finals = np.cumsum(lengths)[lengths > 0] - 1
-    report(~last[finals], owner[finals], "the last run is unfinished")
+    finals = text_ends[lengths > 0] - 1
+    report(finals[~last[finals]], text_ends, "the last run is unfinished")
     last[finals] = True
 
     ends = np.flatnonzero(last)
-    starts = np.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
-    width = ends - starts + 1
-    run_owner = owner[ends]
-    # Seven groups hold 35 bits, beyond any image; longer ones would overflow the shift below.
-    report(width > 7, run_owner, "a run too long for any image")
-    position = np.arange(len(text)) - np.repeat(starts, width)
-    shifted = (text & 0x1F) << np.minimum(5 * position, 35)
-    runs = np.add.reduceat(shifted, starts) if len(starts) else shifted
-    negative = (text[ends] & 0x10) != 0
-    runs = runs - np.where(negative, np.int64(1) << np.minimum(5 * width, 40), 0)
-
-    run_counts = np.bincount(run_owner, minlength=total)
-    offsets = np.concatenate(([0], np.cumsum(run_counts)))
-    runs = _undo_differences(runs, offsets, run_counts)
-    report(runs < 0, run_owner, "a negative run")
+    offsets = np.concatenate(([0], np.searchsorted(ends, text_ends)))
+    runs, width = _groups_to_numbers(text, ends)
+    report(np.flatnonzero(width > _MAX_GROUPS), offsets[1:], "a run too long for any image")
+    runs = _undo_differences(runs, offsets)
+    report(np.flatnonzero(runs < 0), offsets[1:], "a negative run")
     bounds = np.concatenate(([0], np.cumsum(runs)))
     sums = bounds[offsets[1:]] - bounds[offsets[:-1]]
     for index in np.flatnonzero(sums != expected):
@@ -87,21 +81,49 @@ def decode_runs(counts: Sequence[bytes], pixels: Sequence[int] | Int64) -> RunBa
     return RunBatch(runs, offsets, problems)
 
 
-def _undo_differences(runs: Int64, offsets: Int64, run_counts: Int64) -> Int64:
-    """Run i (i > 2) was written as its difference to run i - 2: a running sum over every second run from the second on."""
-    order = np.arange(len(runs)) - np.repeat(offsets[:-1], run_counts)
-    plain = runs.copy()
+def _groups_to_numbers(text: NDArray[np.uint8], ends: Int64) -> tuple[Int64, Int64]:
+    """The signed number that each run's groups of five bits spell, and how many groups it has."""
+    starts = np.empty_like(ends)
+    starts[:1] = 0
+    starts[1:] = ends[:-1] + 1
+    width = ends - starts + 1
+    bits = text & np.uint8(0x1F)
+    numbers = bits[starts].astype(np.int64)
+    longer = np.flatnonzero(width > 1)
+    for group in range(1, _MAX_GROUPS):
+        if not len(longer):
+            break
+        numbers[longer] += bits[starts[longer] + group].astype(np.int64) << (5 * group)
+        longer = longer[width[longer] > group + 1]
+    negative = np.flatnonzero(text[ends] & np.uint8(0x10))
+    numbers[negative] -= np.int64(1) << np.minimum(5 * width[negative], 5 * _MAX_GROUPS)
+    return numbers, width
+
+
+def _undo_differences(numbers: Int64, offsets: Int64) -> Int64:
+    """Each run from a mask's fourth on was written as its difference to the run two before.
+
+    A running sum over every second number of the whole batch, less what had gathered before the mask's own chain, gives the
+    runs of all masks at once.
+    """
+    gathered = np.empty_like(numbers)
     for parity in (0, 1):
-        chosen = np.flatnonzero((order % 2 == parity) & (order > 0))
-        if not len(chosen):
-            continue
-        running = np.cumsum(runs[chosen])
-        first = order[chosen] == (1 if parity else 2)
-        base = np.where(first, running - runs[chosen], 0)
-        # Sums never restart by themselves: take away what had gathered before each mask's first member of the chain.
-        group = np.cumsum(first) - 1
-        plain[chosen] = running - base[np.flatnonzero(first)][group]
-    return plain
+        gathered[parity::2] = np.cumsum(numbers[parity::2])
+    first = offsets[:-1]
+    counts = np.diff(offsets)
+    before = np.zeros((2, len(first)), dtype=np.int64)
+    # The chain of a mask's even runs starts at its third number, that of its odd runs at its second.
+    for member in (2, 1):
+        has = counts > member
+        at = first[has] + member
+        before[(at % 2, np.flatnonzero(has))] = gathered[at] - numbers[at]
+    runs = gathered
+    for parity in (0, 1):
+        members = (counts + (first % 2 == parity)) // 2
+        runs[parity::2] -= np.repeat(before[parity], members)
+    heads = first[counts > 0]
+    runs[heads] = numbers[heads]
+    return runs
 
 
 def compress_runs(runs: Sequence[int]) -> bytes:

@@ -1,0 +1,110 @@
+"""The command line: verbs, flags and exit codes. No logic, and nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import click
+import typer
+
+from mmud import __version__, codes
+from mmud.errors import ExitCode, MmudError
+
+VERBS = (
+    "demo",
+    "build",
+    "validate",
+    "explain",
+    "stats",
+    "split",
+    "leakage",
+    "export",
+    "card",
+    "browse",
+    "evaluate",
+    "metric",
+    "compare",
+    "submit",
+    "leaderboard",
+    "plugins",
+    "doctor",
+)
+"""In the order in which --help lists them; each is a module of `mmud.commands` with a function ``register``."""
+
+app = typer.Typer(
+    name="mmud",
+    help="Build, validate, export and score MMUD: one image, four tasks.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    # Every option can come from the environment: MMUD_BUILD_WORKERS=2 is --workers 2 of `mmud build`.
+    context_settings={"auto_envvar_prefix": "MMUD", "help_option_names": ["--help", "-h"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"mmud {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Build, validate, export and score MMUD: one image, four tasks."""
+
+
+for _verb in VERBS:
+    importlib.import_module(f"mmud.commands.{_verb}").register(app)
+
+
+def _report(error: MmudError) -> None:
+    """An error as the machine's result where --json was asked for, and for a person on stderr."""
+    if "--json" in sys.argv[1:]:
+        print(json.dumps({"error": error.to_dict()}, indent=2, ensure_ascii=False))
+    print(f"error: {error}\n  {error.hint}\n  More: mmud explain {error.code.id}", file=sys.stderr)
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code; nothing but this decides what a process ends with."""
+    try:
+        outcome = app(args=arguments, prog_name="mmud", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return int(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        print("interrupted: what is done is kept; run the same command again to go on", file=sys.stderr)
+        return int(ExitCode.INTERRUPTED)
+    except MmudError as error:
+        _report(error)
+        return int(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has had enough (mmud … | head); the interpreter must not complain while it closes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.DONE)
+    except OSError as error:
+        _report(MmudError(codes.NOT_WRITABLE, f"{type(error).__name__}: {error}"))
+        return int(ExitCode.USAGE)
+    except Exception as error:
+        print(f"internal error: {type(error).__name__}: {error}", file=sys.stderr)
+        if {"-v", "--verbose"} & set(sys.argv[1:]):
+            traceback.print_exc()
+        else:
+            print("  This is a fault of mmud; run again with --verbose to see where it happened.", file=sys.stderr)
+        return int(ExitCode.INTERNAL)
+    return outcome if isinstance(outcome, int) else int(ExitCode.DONE)
+
+
+def main() -> None:
+    """The entry point."""
+    sys.exit(run())

@@ -1,0 +1,73 @@
+"""The columns of a shard, as pyarrow types and as Hugging Face ``datasets`` features."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+import pyarrow as pa
+
+COLUMNS = (
+    "sample_id",
+    "image",
+    "width",
+    "height",
+    "source",
+    "source_image_id",
+    "caption",
+    "question",
+    "answer",
+    "objects",
+    "license",
+    "provenance",
+)
+ANNOTATION_COLUMNS = tuple(name for name in COLUMNS if name != "image")
+"""Every column but the image's bytes and path."""
+
+_OBJECT = pa.struct(
+    [
+        ("phrases", pa.list_(pa.string())),
+        ("segmentation", pa.struct([("size", pa.list_(pa.int32())), ("counts", pa.string())])),
+        ("polygons", pa.list_(pa.list_(pa.float64()))),
+        ("bbox", pa.list_(pa.float64())),
+        ("area", pa.float64()),
+        ("category", pa.string()),
+        ("category_id", pa.int64()),
+        ("iscrowd", pa.bool_()),
+        ("ref_id", pa.int64()),
+        ("ann_id", pa.int64()),
+    ]
+)
+
+
+def _features(kind: pa.DataType) -> Any:
+    """A pyarrow type in the notation of ``datasets`` (schema metadata key ``huggingface``)."""
+    if pa.types.is_struct(kind):
+        return {kind.field(i).name: _features(kind.field(i).type) for i in range(kind.num_fields)}
+    if pa.types.is_list(kind):
+        return {"feature": _features(kind.value_type), "_type": "List"}
+    return {"dtype": {"double": "float64"}.get(str(kind), str(kind)), "_type": "Value"}
+
+
+@cache
+def schema() -> pa.Schema:
+    """The schema of every shard; its metadata lets ``datasets`` decode ``image`` as an image."""
+    plain = pa.schema(
+        [
+            ("sample_id", pa.string()),
+            ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+            ("width", pa.int32()),
+            ("height", pa.int32()),
+            ("source", pa.string()),
+            ("source_image_id", pa.string()),
+            ("caption", pa.string()),
+            ("question", pa.string()),
+            ("answer", pa.string()),
+            ("objects", pa.list_(_OBJECT)),
+            ("license", pa.string()),
+            ("provenance", pa.string()),
+        ]
+    )
+    features = {field.name: {"_type": "Image"} if field.name == "image" else _features(field.type) for field in plain}
+    return plain.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
