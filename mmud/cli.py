@@ -9,7 +9,6 @@ import sys
 import traceback
 from typing import Annotated
 
-import click
 import typer
 
 from mmud import __version__, codes
@@ -35,6 +34,9 @@ VERBS = (
     "doctor",
 )
 """In the order in which --help lists them; each is a module of `mmud.commands` with a function ``register``."""
+
+# Typer carries its own copy of click since 0.16; this finds the class that its usage errors share, whichever copy it is.
+_ClickException: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 app = typer.Typer(
     name="mmud",
@@ -79,10 +81,10 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         outcome = app(args=arguments, prog_name="mmud", standalone_mode=False)
         sys.stdout.flush()
-    except click.ClickException as error:
-        error.show()
-        return int(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except _ClickException as error:
+        print(f"error: {getattr(error, 'format_message', error.__str__)()}\n  mmud COMMAND --help lists what a command takes.", file=sys.stderr)
+        return int(ExitCode.USAGE)
+    except (KeyboardInterrupt, typer.Abort):
         print("interrupted: what is done is kept; run the same command again to go on", file=sys.stderr)
         return int(ExitCode.INTERRUPTED)
     except MmudError as error:

@@ -83,7 +83,7 @@ def renumber(text: str, numbers: Mapping[int, int] | None = None) -> str:
     return _replace(text, lambda index: render(numbers[index]))
 
 
-def strip(text: str) -> str:
+def remove(text: str) -> str:
     """The text without its tags.
 
     The space before a tag goes with it, so that "the dog <LCL-1>." reads "the dog."; where a word follows at once, one space

@@ -82,6 +82,17 @@ def test_decoding_many_at_once_equals_one_by_one(arrays: list[np.ndarray]) -> No
         assert batch.of(index).tolist() == decode_runs([text], [array.size]).runs.tolist()
 
 
+@given(st.lists(st.tuples(st.binary(max_size=12), st.integers(-1, 5), st.integers(0, 5)), max_size=8))
+def test_many_counts_are_checked_as_one_by_one(rows: list[tuple[bytes, int, int]]) -> None:
+    found = Mask.from_many_counts([row[0] for row in rows], [row[1:] for row in rows])
+    for mask, (counts, height, width) in zip(found, rows, strict=True):
+        try:
+            assert mask == Mask.from_counts(counts, height, width)
+        except MmudError as error:
+            assert isinstance(mask, MmudError)
+            assert mask.code == error.code
+
+
 @given(st.binary(max_size=40), st.integers(1, 9), st.integers(1, 9))
 def test_arbitrary_counts_are_read_as_pycocotools_does_or_refused(counts: bytes, height: int, width: int) -> None:
     try:
@@ -101,7 +112,9 @@ def test_pairs_equal_decoded_counting(data: st.DataObject) -> None:
     bits = hnp.arrays(np.uint8, shape, elements=st.integers(0, 1))
     first, second = data.draw(st.lists(bits, min_size=1, max_size=4)), data.draw(bits)
     seconds = [second] * len(first)
-    shared, joined = intersections_and_unions([Mask.from_array(a) for a in first], [Mask.from_array(b) for b in seconds])
+    shared, joined = intersections_and_unions(
+        [Mask.from_array(a) for a in first], [Mask.from_array(b) for b in seconds]
+    )
     assert shared.tolist() == [int((a & b).sum()) for a, b in zip(first, seconds, strict=True)]
     assert joined.tolist() == [int((a | b).sum()) for a, b in zip(first, seconds, strict=True)]
     every = [Mask.from_array(array) for array in [*first, second]]

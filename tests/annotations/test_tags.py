@@ -41,17 +41,19 @@ def test_renumbering_counts_from_one_and_can_be_undone(parts: list[tuple[str, in
 
 @given(TEXTS)
 def test_stripping_leaves_the_words(parts: list[tuple[str, int]]) -> None:
-    stripped = tags.strip(joined(parts))
+    stripped = tags.remove(joined(parts))
     assert not tags.parse(stripped)
     assert stripped.split() == " ".join(words for words, _ in parts).split()
 
 
 def test_stripping_takes_the_space_before() -> None:
-    assert tags.strip("the dog <LCL-1>, and a cat <LCL-2>.") == "the dog, and a cat."
-    assert tags.strip("the dog <LCL-1> <LCL-2>runs") == "the dog runs"
+    assert tags.remove("the dog <LCL-1>, and a cat <LCL-2>.") == "the dog, and a cat."
+    assert tags.remove("the dog <LCL-1> <LCL-2>runs") == "the dog runs"
 
 
-@pytest.mark.parametrize("text", ["<LCL 2>", "<LCL->", "<lcl-2>", "<LCL-2", "<LCL-x>", "< LCL-2 >", "[LCL-2]", "<LCL2>", "</LCL-2>"])
+@pytest.mark.parametrize(
+    "text", ["<LCL 2>", "<LCL->", "<lcl-2>", "<LCL-2", "<LCL-x>", "< LCL-2 >", "[LCL-2]", "<LCL2>", "</LCL-2>"]
+)
 def test_lookalikes_are_malformed(text: str) -> None:
     found = tags.problems(f"the man {text}", objects=3)
     assert [(problem.kind, problem.start) for problem in found] == [("malformed", 8)]
