@@ -5,35 +5,21 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import pkgutil
 import sys
 import traceback
 from typing import Annotated
 
 import typer
 
-from mmud import __version__, codes
+from mmud import __version__, codes, commands
 from mmud.errors import ExitCode, MmudError
 
-VERBS = (
-    "demo",
-    "build",
-    "validate",
-    "explain",
-    "stats",
-    "split",
-    "leakage",
-    "export",
-    "card",
-    "browse",
-    "evaluate",
-    "metric",
-    "compare",
-    "submit",
-    "leaderboard",
-    "plugins",
-    "doctor",
-)
-"""In the order in which --help lists them; each is a module of `mmud.commands` with a function ``register``."""
+ORDER = (
+    "demo build validate explain stats split leakage export card browse "
+    "evaluate metric compare submit leaderboard plugins doctor"
+).split()
+"""The order in which --help lists the verbs; every module of `mmud.commands` with a function ``register`` is one."""
 
 # Typer carries its own copy of click since 0.16; this finds the class that its usage errors share, whichever copy it is.
 _ClickException: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
@@ -65,8 +51,13 @@ def _root(
     """Build, validate, export and score MMUD: one image, four tasks."""
 
 
-for _verb in VERBS:
-    importlib.import_module(f"mmud.commands.{_verb}").register(app)
+def _register_verbs() -> None:
+    verbs = [module.name for module in pkgutil.iter_modules(commands.__path__) if module.name != "common"]
+    for verb in sorted(verbs, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name)):
+        importlib.import_module(f"mmud.commands.{verb}").register(app)
+
+
+_register_verbs()
 
 
 def _report(error: MmudError) -> None:
@@ -82,7 +73,8 @@ def run(arguments: list[str] | None = None) -> int:
         outcome = app(args=arguments, prog_name="mmud", standalone_mode=False)
         sys.stdout.flush()
     except _ClickException as error:
-        print(f"error: {getattr(error, 'format_message', error.__str__)()}\n  mmud COMMAND --help lists what a command takes.", file=sys.stderr)
+        message = getattr(error, "format_message", error.__str__)()
+        print(f"error: {message}\n  `mmud COMMAND --help` lists what a command takes.", file=sys.stderr)
         return int(ExitCode.USAGE)
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted: what is done is kept; run the same command again to go on", file=sys.stderr)
