@@ -1,0 +1,165 @@
+"""The metrics that compare two feature matrices, by name: what each is, and how it is computed with its bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmud import codes as general_codes
+from mmud.errors import MmudError
+from mmud.evaluators.generation import codes
+from mmud.evaluators.generation.clip_scores import feature_cosine_rows, feature_error_rows
+from mmud.evaluators.generation.cmmd import SCALE, SIGMA, cmmd_estimate
+from mmud.evaluators.generation.extractors import ExtractorIdentity
+from mmud.evaluators.generation.features import Matrix, exact_mean
+from mmud.evaluators.generation.frechet import frechet_distance, frechet_estimate
+from mmud.evaluators.generation.kid import kid_estimate, kid_of_subsets
+from mmud.evaluators.generation.resampling import LinearisedEstimate, SetEstimate, Vector
+
+
+@dataclass(frozen=True, slots=True)
+class MetricInfo:
+    """What a reader needs to know of a metric.
+
+    Attributes:
+        name: As in results and on the command line.
+        unit: What one is counted over.
+        lower, upper: Bounds; None for no bound.
+        higher_is_better: The direction.
+        paired: Whether row i of A must belong with row i of B.
+    """
+
+    name: str
+    unit: str
+    lower: float | None
+    upper: float | None
+    higher_is_better: bool
+    paired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A figure, its bootstrap (None when not asked for or not to be had), and what its signature must say."""
+
+    value: float
+    estimate: SetEstimate | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+METRICS: Mapping[str, MetricInfo] = {
+    info.name: info
+    for info in (
+        MetricInfo("fid", "set of images", 0.0, None, False),
+        MetricInfo("frechet_distance", "set of images", 0.0, None, False),
+        MetricInfo("kid", "set of images", None, None, False),
+        MetricInfo("kid_subsets", "set of images", None, None, False),
+        MetricInfo("cmmd", "set of images", 0.0, None, False),
+        MetricInfo("inception_score", "set of images", 1.0, None, True),
+        MetricInfo("feature_mae", "sample", 0.0, None, False, paired=True),
+        MetricInfo("feature_cosine", "sample", -1.0, 1.0, True, paired=True),
+        MetricInfo("clip_score", "sample", 0.0, 2.5, True, paired=True),
+        MetricInfo("clip_similarity", "sample", -100.0, 100.0, True, paired=True),
+    )
+}
+
+
+def default_metrics(identity: ExtractorIdentity, paired: bool) -> tuple[str, ...]:
+    """Fréchet and kernel distance; CMMD in CLIP's space; the error and cosine of the feature where rows pair up."""
+    names = ["frechet_distance", "kid"]
+    if identity.name == "clip":
+        names.append("cmmd")
+    if paired:
+        names += ["feature_mae", "feature_cosine"]
+    return tuple(names)
+
+
+def reported_name(name: str, identity: ExtractorIdentity) -> str:
+    """The name under which a figure is reported: FID only in the published Inception network's space.
+
+    Raises:
+        MmudError: MM001 for a metric that does not exist, MM872 for FID by another network.
+    """
+    if name not in METRICS:
+        raise MmudError(general_codes.USAGE, f"no metric is called {name!r}; known: {', '.join(METRICS)}")
+    if name == "frechet_distance" and identity.inception:
+        return "fid"
+    if name == "fid" and not identity.inception:
+        message = f"FID needs the published Inception network, not `{identity.name}`; ask for frechet_distance"
+        raise MmudError(codes.EXTRACTOR_UNUSABLE, message)
+    return name
+
+
+def measure(name: str, a: Matrix, b: Matrix, paired: bool, with_bootstrap: bool) -> Measured:
+    """Compute one metric of two feature matrices.
+
+    Raises:
+        MmudError: MM879 for a metric of pairs on unpaired sets, MM872 for one that features alone do not give, and what
+            the metric itself raises.
+    """
+    if METRICS[name].paired and not paired:
+        raise MmudError(codes.NOT_PAIRED, f"{name} compares row i with row i; say that the rows are paired")
+    if name not in _MEASURES:
+        raise MmudError(codes.EXTRACTOR_UNUSABLE, f"{name} is not computed from two sets of image features")
+    return _MEASURES[name](a, b, paired, with_bootstrap)
+
+
+def row_mean(rows: Vector) -> Measured:
+    """The mean of one value a sample; its bootstrap is exact."""
+    mean = exact_mean(rows)
+    return Measured(mean, LinearisedEstimate(mean, rows - mean), {"reduction": "mean"})
+
+
+def _frechet(a: Matrix, b: Matrix, paired: bool, with_bootstrap: bool) -> Measured:
+    fields = {"covariance": "n-1"}
+    if not with_bootstrap:
+        return Measured(frechet_distance(a, b), None, fields)
+    estimate = frechet_estimate(a, b)
+    return Measured(estimate.value, estimate, fields)
+
+
+def _kid(a: Matrix, b: Matrix, paired: bool, with_bootstrap: bool) -> Measured:
+    estimate = kid_estimate(a, b, paired)
+    return Measured(estimate.value, estimate if with_bootstrap else None, {"estimator": "unbiased"})
+
+
+def _kid_subsets(a: Matrix, b: Matrix, paired: bool, with_bootstrap: bool) -> Measured:
+    drawn = kid_of_subsets(a, b)
+    # the same expectation as the full estimator, whose bootstrap serves: shifted to the value reported
+    estimate = _Shifted(drawn.mean, kid_estimate(a, b, paired)) if with_bootstrap else None
+    fields = {"estimator": "unbiased", "subsets": f"{drawn.subsets}x{drawn.size}", "subset_seed": drawn.seed}
+    return Measured(drawn.mean, estimate, fields)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shifted:
+    value: float
+    other: SetEstimate
+
+    def replicates(self, weights_a: Matrix, weights_b: Matrix) -> Vector:
+        return self.other.replicates(weights_a, weights_b) + (self.value - self.other.value)
+
+
+def _cmmd(a: Matrix, b: Matrix, paired: bool, with_bootstrap: bool) -> Measured:
+    estimate = cmmd_estimate(a, b, paired)
+    fields = {"estimator": "biased", "sigma": f"{SIGMA:g}", "scale": f"{SCALE:g}"}
+    return Measured(estimate.value, estimate if with_bootstrap else None, fields)
+
+
+def _feature_mae(a: Matrix, b: Matrix, paired: bool, with_bootstrap: bool) -> Measured:
+    return row_mean(feature_error_rows(a, b))
+
+
+def _feature_cosine(a: Matrix, b: Matrix, paired: bool, with_bootstrap: bool) -> Measured:
+    return row_mean(feature_cosine_rows(a, b))
+
+
+_MEASURES: Mapping[str, Callable[[Matrix, Matrix, bool, bool], Measured]] = {
+    "fid": _frechet,
+    "frechet_distance": _frechet,
+    "kid": _kid,
+    "kid_subsets": _kid_subsets,
+    "cmmd": _cmmd,
+    "feature_mae": _feature_mae,
+    "feature_cosine": _feature_cosine,
+}
