@@ -22,7 +22,9 @@ ORDER = (
 """The order in which --help lists the verbs; every module of `mmud.commands` with a function ``register`` is one."""
 
 # Typer carries its own copy of click since 0.16; this finds the class that its usage errors share, whichever copy it is.
-_ClickException: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+_ClickException: type[Exception] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
 
 app = typer.Typer(
     name="mmud",

@@ -66,7 +66,9 @@ def _torchvision() -> Iterator[Check]:
         yield Check("torchvision", "ok", outcome.stdout.strip())
     else:
         last = (outcome.stderr.strip().splitlines() or ["no message"])[-1]
-        yield Check("torchvision", "broken", last[:80], "pip uninstall torchvision: its mere presence breaks transformers' CLIP")
+        yield Check(
+            "torchvision", "broken", last[:80], "pip uninstall torchvision: its mere presence breaks transformers' CLIP"
+        )
 
 
 def _programs() -> Iterator[Check]:
@@ -78,7 +80,12 @@ def _programs() -> Iterator[Check]:
     else:
         yield Check("java", "absent", "not found", "for METEOR and SPICE: install a Java runtime, 8 or newer")
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    yield Check("chromium", "ok" if chromium else "absent", chromium or "not found", "" if chromium else "for browser tests only")
+    yield Check(
+        "chromium",
+        "ok" if chromium else "absent",
+        chromium or "not found",
+        "" if chromium else "for browser tests only",
+    )
 
 
 def _machine() -> Iterator[Check]:
@@ -90,7 +97,10 @@ def _machine() -> Iterator[Check]:
         free = shutil.disk_usage(folder).free
         enough = free > 2**30
         yield Check(
-            "cache", "ok" if enough else "broken", f"{folder}, {free / 2**30:.1f} GiB free", "" if enough else "free some disk"
+            "cache",
+            "ok" if enough else "broken",
+            f"{folder}, {free / 2**30:.1f} GiB free",
+            "" if enough else "free some disk",
         )
     except OSError as error:
         yield Check("cache", "broken", str(error), "set MMUD_CACHE to a folder that can be written")

@@ -1,8 +1,8 @@
-"""MM1xx: the dataset folder, its manifest and its shards."""
+"""MM1xx: the dataset folder, its manifest and its shards; MM75x: building one."""
 
 from __future__ import annotations
 
-from mmud.errors import ExitCode, declare
+from mmud.errors import ExitCode, Severity, declare
 
 NOT_A_DATASET = declare(
     "MM102",
@@ -53,4 +53,37 @@ SAMPLE_UNKNOWN = declare(
     "Check the id: ids are case-sensitive and complete.",
     "No sample of the dataset has the id that was asked for.",
     exit_code=ExitCode.USAGE,
+)
+BUILD_ID_REPEATED = declare(
+    "MM751",
+    "two items with one sample id",
+    "Build the sources apart, or remove one of the two items; sample ids are unique in a dataset.",
+    "Two items, of one source or of two that are merged, would get the same sample id.",
+)
+BUILD_SPLIT_CONFLICT = declare(
+    "MM752",
+    "one image in two splits of the sources",
+    "Nothing has to be done: the image went where evaluation is strictest. `mmud leakage` audits the result.",
+    "Sources that are merged put the same image into different splits. Training on an image that is evaluated elsewhere would "
+    "make scores meaningless, so every sample of the image goes to test before valid before train.",
+    severity=Severity.WARNING,
+)
+BUILD_SAMPLE_LOST = declare(
+    "MM753",
+    "sample could not be kept",
+    "Mend the source, or build with --skip-broken to leave such samples out; each is listed.",
+    "A source could not make a sample of one of its items.",
+)
+RECIPE_INVALID = declare(
+    "MM754",
+    "unusable recipe",
+    "docs/build.md shows a recipe; every built dataset holds its own as recipe.toml.",
+    "A recipe is not TOML, has an unknown key, or lacks [[source]].",
+    exit_code=ExitCode.USAGE,
+)
+BUILD_EMPTY = declare(
+    "MM755",
+    "nothing to build",
+    "Check the paths and options: the sources list no sample.",
+    "A dataset of no samples is no dataset; the usual cause is a wrong folder or a filter that keeps nothing.",
 )

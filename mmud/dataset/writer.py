@@ -29,6 +29,9 @@ from mmud.records import Sample
 
 JOURNAL_NAME = "journal.jsonl"
 PLAN_NAME = "plan.json"
+NOTES_FOLDER = "notes"
+"""Beside the shards of a partial build: what was noted of each, until the folder has its name."""
+
 ROW_GROUP = {"link": 128, "embed": 16}
 """Rows a group, by how images are kept: one group is what reading one sample costs."""
 
@@ -121,6 +124,8 @@ class DatasetWriter:
             shutil.rmtree(self.partial, ignore_errors=True)
             (self.partial / "data").mkdir(parents=True)
             write_json(plan_file, self._plan)
+        for leftover in (self.partial / "data").glob(".*.partial"):
+            leftover.unlink()
         for line in self._journal_lines():
             part = Part(**line)
             finals = (self.partial / "data").glob(f"{part.split}-{part.index:05d}-of-*.parquet")
@@ -216,8 +221,10 @@ class DatasetWriter:
         manifest.write(self.partial)
         for file_name, content in (files or {}).items():
             write_text(self.partial / file_name, content)
-        for leftover in (JOURNAL_NAME, PLAN_NAME):
-            (self.partial / leftover).unlink(missing_ok=True)
+        # The plan goes first: a build killed between these lines begins afresh instead of trusting half a journal.
+        (self.partial / PLAN_NAME).unlink()
+        (self.partial / JOURNAL_NAME).unlink(missing_ok=True)
+        shutil.rmtree(self.partial / NOTES_FOLDER, ignore_errors=True)
         if self.path.exists():
             shutil.rmtree(self.path)
         os.replace(self.partial, self.path)
