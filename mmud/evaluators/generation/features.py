@@ -87,7 +87,7 @@ def size_findings(count_a: int, count_b: int, dimension: int) -> list[Finding]:
 
 
 def canonical_order(*matrices: Matrix) -> NDArray[np.intp]:
-    """The order of rows that does not depend on the order they came in: ascending by the rows' bytes.
+    """The order of rows that does not depend on the order they came in: ascending by the rows' big-endian bytes.
 
     Floating-point sums depend on the order of their terms. Every figure here is computed in this order, so it is
     bit-identical for rows in any order and in any number of shards. Rows that tie are equal, so ties do not matter.
@@ -95,8 +95,8 @@ def canonical_order(*matrices: Matrix) -> NDArray[np.intp]:
     Args:
         matrices: One matrix, or several with paired rows, which are ordered by the first, then the second, and so on.
     """
-    joined = np.ascontiguousarray(np.hstack(matrices)) if len(matrices) > 1 else np.ascontiguousarray(matrices[0])
-    keys = joined.view(np.dtype((np.void, joined.dtype.itemsize * joined.shape[1]))).ravel()
+    joined = np.ascontiguousarray(np.hstack(matrices), dtype=">f8")
+    keys = joined.view(np.dtype((np.void, joined.itemsize * joined.shape[1]))).ravel()
     return np.argsort(keys, kind="stable")
 
 

@@ -61,10 +61,11 @@ def inception_score(probabilities: Any, splits: int = SPLITS, seed: int = SPLIT_
         MmudError: MM860 or MM861 for values that are no finite numbers, MM875 for rows that are no distribution, MM864 for
             fewer images than splits.
     """
-    rows = _distributions(probabilities)
+    given = as_feature_matrix(probabilities, "the probabilities")
+    rows = _distributions(given)
     at_least(splits, 1, "the number of splits")
     at_least(len(rows), splits, "the set")
-    order = canonical_order(rows)
+    order = canonical_order(given)
     order = order[np.random.RandomState(seed).permutation(len(rows))]
     scores = np.empty(splits)
     influence = np.empty(len(rows))
@@ -88,8 +89,7 @@ def _divergences(rows: Matrix) -> Vector:
     return result
 
 
-def _distributions(probabilities: Any) -> Matrix:
-    rows = as_feature_matrix(probabilities, "the probabilities")
+def _distributions(rows: Matrix) -> Matrix:
     sums = rows.sum(axis=1)
     wrong = (rows < 0).any(axis=1) | (np.abs(sums - 1) > 1e-3)
     if wrong.any():

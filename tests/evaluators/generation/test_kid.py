@@ -1,0 +1,172 @@
+"""The kernel distance against torchmetrics, clean-fid's and torch-fidelity's formulas, and a plain double loop."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from mmud.errors import MmudError
+from mmud.evaluators.generation import kid as kid_module
+from mmud.evaluators.generation import mmd
+from mmud.evaluators.generation.features import canonical_order
+from mmud.evaluators.generation.kid import kid, kid_estimate, kid_of_subsets
+
+
+def by_loops(a, b) -> float:
+    def kernel(x, y):
+        return (float(np.dot(x, y)) / len(x) + 1) ** 3
+
+    within_a = np.mean([kernel(x, y) for x, y in itertools.permutations(a, 2)])
+    within_b = np.mean([kernel(x, y) for x, y in itertools.permutations(b, 2)])
+    return within_a + within_b - 2 * np.mean([kernel(x, y) for x in a for y in b])
+
+
+def torch_fidelity(a, b, subsets: int, size: int, seed: int) -> tuple[float, float]:
+    """torch-fidelity's loop: numpy's RandomState, first set drawn first, unbiased estimator, mean and deviation."""
+    random = np.random.RandomState(seed)
+    values = []
+    for _ in range(subsets):
+        x, y = a[random.choice(len(a), size, replace=False)], b[random.choice(len(b), size, replace=False)]
+        xx, yy, xy = ((left @ right.T / a.shape[1] + 1) ** 3 for left, right in ((x, x), (y, y), (x, y)))
+        within = (xx.sum() - np.trace(xx) + yy.sum() - np.trace(yy)) / (size * (size - 1))
+        values.append(within - 2 * xy.sum() / size**2)
+    return float(np.mean(values)), float(np.std(values))
+
+
+def test_equals_plain_loops(network_features):
+    a, b = network_features(23, 12, 1).astype(float), network_features(17, 12, 2, shift=0.3).astype(float)
+    assert kid(a, b) == pytest.approx(by_loops(a, b), abs=1e-12)
+
+
+def test_equals_torchmetrics_on_whole_sets(network_features):
+    """One subset that holds everything is the full estimator."""
+    torch = pytest.importorskip("torch")
+    from torchmetrics.image.kid import poly_mmd
+
+    a, b = network_features(60, 32, 3), network_features(60, 32, 4, shift=0.1)
+    expected = float(poly_mmd(torch.from_numpy(a).double(), torch.from_numpy(b).double()))
+    assert kid(a, b) == pytest.approx(expected, abs=1e-12)
+
+
+def test_subsets_equal_torch_fidelity(network_features):
+    a, b = network_features(80, 16, 5).astype(float), network_features(70, 16, 6, shift=0.1).astype(float)
+    a, b = a[canonical_order(a)], b[canonical_order(b)]
+    result = kid_of_subsets(a, b, subsets=20, size=30, seed=2020)
+    mean, deviation = torch_fidelity(a, b, 20, 30, 2020)
+    assert result.mean == pytest.approx(mean, abs=1e-13)
+    assert result.deviation == pytest.approx(deviation, abs=1e-13)
+    assert (result.subsets, result.size, result.seed) == (20, 30, 2020)
+
+
+def test_subsets_have_the_same_expectation_as_the_whole(network_features):
+    a, b = network_features(300, 16, 7), network_features(260, 16, 8, shift=0.2)
+    result = kid_of_subsets(a, b, subsets=400, size=100)
+    assert abs(result.mean - kid(a, b)) < 4 * result.deviation / np.sqrt(400)
+
+
+def test_subset_size_is_the_smallest_of_both_sets_and_1000(network_features):
+    assert kid_of_subsets(network_features(40, 8, 1), network_features(50, 8, 2), subsets=2).size == 40
+    assert kid_of_subsets(network_features(1100, 8, 1), network_features(1200, 8, 2), subsets=2).size == 1000
+
+
+def test_large_sets_draw_the_same_subsets(network_features, monkeypatch):
+    """Above a size the kernel is computed for each subset, not once: the same figure."""
+    a, b = network_features(60, 8, 1), network_features(50, 8, 2)
+    once = kid_of_subsets(a, b, subsets=5, size=20)
+    monkeypatch.setattr(kid_module, "_WHOLE_ROWS", 10)
+    each = kid_of_subsets(a, b, subsets=5, size=20)
+    assert each.mean == pytest.approx(once.mean, abs=1e-13)
+    assert each.deviation == pytest.approx(once.deviation, abs=1e-13)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    a=arrays(np.float32, st.tuples(st.integers(2, 8), st.just(4)), elements=st.floats(-4, 4, width=32)),
+    b=arrays(np.float32, st.tuples(st.integers(2, 8), st.just(4)), elements=st.floats(-4, 4, width=32)),
+    seed=st.integers(0, 999),
+    block=st.integers(1, 5),
+)
+def test_laws(a, b, seed, block):
+    """Symmetric; the same bits in any order; the size of blocks only rounds."""
+    value = kid(a, b)
+    largest = float(max(np.abs(a).max(), np.abs(b).max()))
+    size = (3 * largest**2 + 1) ** 3
+    random = np.random.default_rng(seed)
+    assert kid(b, a) == pytest.approx(value, abs=1e-12 * size)
+    assert kid(a[random.permutation(len(a))], b[random.permutation(len(b))]) == value
+    before = mmd._BLOCK_ROWS
+    try:
+        mmd._BLOCK_ROWS = block
+        assert kid(a, b) == pytest.approx(value, abs=1e-12 * size)
+    finally:
+        mmd._BLOCK_ROWS = before
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_replicates_equal_plain_loops(network_features, paired):
+    """Weighted pairs of different samples, by a double loop over draws."""
+    a, b = network_features(9, 5, 1).astype(float), network_features(9, 5, 2, shift=0.2).astype(float)
+    random = np.random.default_rng(0)
+    weights_a = random.multinomial(9, np.full(9, 1 / 9), size=4).astype(float)
+    weights_b = weights_a if paired else random.multinomial(9, np.full(9, 1 / 9), size=4).astype(float)
+    got = kid_estimate(a, b, paired).replicates(weights_a, weights_b)
+
+    def mean(left, right, first, second, keep):
+        """keep: 'all' pairs, only 'different' ones, or different ones and each i = i once a draw ('once')."""
+        total = count = 0.0
+        for i, j in itertools.product(range(9), range(9)):
+            weight = first[i] * second[j] if keep == "all" or i != j else (first[i] if keep == "once" else 0.0)
+            total += weight * (left[i] @ right[j] / 5 + 1) ** 3
+            count += weight
+        return total / count
+
+    for row, (first, second) in enumerate(zip(weights_a, weights_b, strict=True)):
+        expected = mean(a, a, first, first, "different") + mean(b, b, second, second, "different")
+        expected -= 2 * mean(a, b, first, second, "once" if paired else "all")
+        assert got[row] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_weights_of_one_give_the_value(network_features, paired):
+    a, b = network_features(20, 6, 1), network_features(20, 6, 2)
+    estimate = kid_estimate(a, b, paired)
+    ones = np.ones((1, 20))
+    assert estimate.replicates(ones, ones)[0] == pytest.approx(estimate.value, abs=1e-12)
+
+
+def test_replicates_are_centred_on_the_value(network_features):
+    """Copies of one sample never pair, so the bootstrap's mean is the estimate and not twice the self-similarity above."""
+    a, b = network_features(60, 16, 1), network_features(60, 16, 2, shift=0.1)
+    weights = np.random.default_rng(0).multinomial(60, np.full(60, 1 / 60), size=3000).astype(float)
+    estimate = kid_estimate(a, b, paired=True)
+    values = estimate.replicates(weights, weights)
+    assert abs(values.mean() - estimate.value) < 5 * values.std() / np.sqrt(3000)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "code"),
+    [
+        (np.zeros((1, 4)), np.zeros((5, 4)), "MM864"),
+        (np.zeros((5, 4)), np.zeros((5, 3)), "MM862"),
+        (np.full((5, 4), np.inf), np.zeros((5, 4)), "MM861"),
+    ],
+)
+def test_refusals(a, b, code):
+    with pytest.raises(MmudError) as caught:
+        kid(a, b)
+    assert caught.value.code.id == code
+
+
+def test_subsets_that_cannot_be_drawn():
+    rows = np.random.default_rng(0).random((10, 3))
+    with pytest.raises(MmudError, match="11 cannot be drawn from 10"):
+        kid_of_subsets(rows, rows, size=11)
+    with pytest.raises(MmudError, match="0 subsets"):
+        kid_of_subsets(rows, rows, subsets=0)
+    with pytest.raises(MmudError, match="10 rows against 9"):
+        kid_estimate(rows, rows[:9], paired=True)
