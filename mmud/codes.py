@@ -1,4 +1,4 @@
-"""MM0xx: use of the tool; and the two codes that every record can raise."""
+"""MM0xx: use of the tool; and the codes that any record or image can raise."""
 
 from __future__ import annotations
 
@@ -79,4 +79,17 @@ IMAGE_MISSING = declare(
     "Put the image back, or build again with --images embed so that images travel with the dataset.",
     "A sample has neither image bytes nor a path, or the file at its path cannot be opened. Linked images must stay where they "
     "were when the dataset was built.",
+)
+IMAGE_UNREADABLE = declare(
+    "MM502",
+    "image unreadable",
+    "Replace the file by a readable PNG, JPEG, WebP or BMP image.",
+    "The bytes are no image of an allowed format, or are damaged or cut off.",
+)
+IMAGE_TOO_LARGE = declare(
+    "MM503",
+    "image too large",
+    "Scale the image down, or leave it out.",
+    "A file has more bytes or pixels than are safe to decode. A small file can unpack to gigabytes of pixels, so the bound is "
+    "checked before any pixel is decoded.",
 )

@@ -203,8 +203,8 @@ class Dataset:
             found.update({sample_id: (split, index) for index, sample_id in enumerate(ids)})
         return found
 
-    def find(self, sample_id: str, images: bool = False) -> Sample:
-        """The sample with an id.
+    def position(self, sample_id: str) -> tuple[str, int]:
+        """The split of the sample with an id, and its position there.
 
         Raises:
             MmudError: MM109 when there is none.
@@ -212,7 +212,11 @@ class Dataset:
         position = self._positions.get(sample_id)
         if position is None:
             raise MmudError(codes.SAMPLE_UNKNOWN, f"no sample has the id {sample_id!r}", Place(file=str(self.path)))
-        return self.sample(*position, images=images)
+        return position
+
+    def find(self, sample_id: str, images: bool = False) -> Sample:
+        """The sample with an id; see `position`."""
+        return self.sample(*self.position(sample_id), images=images)
 
 
 def open_shard(path: Path, shown: str) -> pq.ParquetFile:

@@ -1,0 +1,102 @@
+"""A dataset as gallery cards: which samples are shown, and what is wrong with them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmud import codes
+from mmud.dataset.build import FINDINGS_NAME
+from mmud.dataset.store import Dataset
+from mmud.errors import Finding, MmudError, Place, catalogue
+from mmud.records import Sample
+from mmud.web.gallery import Card, write_page
+from mmud.web.sheets import write_sheets
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which samples to show.
+
+    Attributes:
+        split: one split; all when None.
+        limit: at most so many, spread evenly over the dataset; all when None.
+        ids: exactly these, in this order, when there are any.
+        code: only those with a finding of this code, or of a family such as MM2.
+    """
+
+    split: str | None = None
+    limit: int | None = 200
+    ids: Sequence[str] = ()
+    code: str | None = None
+
+
+def write_gallery(
+    dataset: Dataset,
+    page: Path,
+    selection: Selection,
+    sheets: Path | None = None,
+    advance: Callable[[int], None] = lambda count: None,
+) -> tuple[int, list[Path]]:
+    """Write the page, and contact sheets where a folder is given.
+
+    Returns:
+        The number of samples shown, and the sheets.
+
+    Raises:
+        MmudError: MM001 when nothing is left to show, MM108 or MM109 for an unknown split or id.
+    """
+    findings = known_findings(dataset)
+    chosen = _choose(dataset, selection, findings)
+    if not chosen:
+        raise MmudError(codes.USAGE, "no sample fits: nothing to show", Place(file=str(dataset.path)))
+
+    def cards() -> Iterator[Card]:
+        for split, sample in _read(dataset, chosen):
+            yield Card(sample, split, findings.get(sample.sample_id, []))
+            advance(1)
+
+    splits = ", ".join(f"{name} {dataset.length(name):,}" for name in dataset.splits)
+    summary = f"{len(dataset):,} samples ({splits}), {dataset.manifest.counts['objects']:,} objects · {dataset.fingerprint[:16]}"
+    count = write_page(page, dataset.name, summary, cards())
+    written = write_sheets(sheets, (sample for _, sample in _read(dataset, chosen))) if sheets else []
+    return count, written
+
+
+def _read(dataset: Dataset, chosen: Sequence[tuple[str, int]]) -> Iterator[tuple[str, Sample]]:
+    for split, index in chosen:
+        yield split, dataset.sample(split, index, images=True)
+
+
+def _choose(dataset: Dataset, selection: Selection, findings: dict[str, list[Finding]]) -> list[tuple[str, int]]:
+    if selection.ids:
+        return [dataset.position(sample_id) for sample_id in selection.ids]
+    splits = dataset.splits if selection.split is None else [selection.split]
+    fitting = [(split, index) for split in splits for index in range(dataset.length(split))]
+    if selection.code is not None:
+        prefix = selection.code.upper()
+        with_code = {name for name, found in findings.items() if any(one.code.id.startswith(prefix) for one in found)}
+        wanted = {dataset.position(name) for name in sorted(with_code)}
+        fitting = [place for place in fitting if place in wanted]
+    limit = selection.limit
+    if limit is None or len(fitting) <= limit:
+        return fitting
+    return [fitting[position * len(fitting) // limit] for position in range(limit)]
+
+
+def known_findings(dataset: Dataset) -> dict[str, list[Finding]]:
+    """The findings of the build, by sample."""
+    file = dataset.path / FINDINGS_NAME
+    known = catalogue()
+    found: dict[str, list[Finding]] = {}
+    if file.exists():
+        with open(file, encoding="utf-8") as lines:
+            for line in itertools.filterfalse(str.isspace, lines):
+                row = json.loads(line)
+                place = Place(**row["place"])
+                if place.sample is not None and row["code"] in known:
+                    found.setdefault(place.sample, []).append(Finding(known[row["code"]], place, row["message"]))
+    return found

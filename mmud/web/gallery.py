@@ -1,0 +1,163 @@
+"""One HTML file that shows samples with their masks, offline, in any browser.
+
+Everything that comes from data is JSON inside the page and reaches it through ``textContent``; the page's own policy allows no
+script but its own and no connection at all. Images are decoded within bounds and encoded again, so that nothing of a
+stranger's file is passed on.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from mmud.errors import Finding, MmudError
+from mmud.files import atomic_write
+from mmud.images import decode_image
+from mmud.records import Sample, Segmentation
+
+LONGEST_SIDE = 720
+"""Images are shown at most so large, in pixels; masks keep their own resolution."""
+
+_JPEG_QUALITY = 85
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Masks to draw over one image: one for each object in order, None where there is none."""
+
+    name: str
+    masks: Sequence[Segmentation | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One sample as the page shows it.
+
+    Attributes:
+        sample: the sample; its image may be bytes, a path, or missing.
+        split: where it lies.
+        findings: what is wrong with it.
+        layers: further masks beside the labels, as of a prediction.
+        texts: further texts, title and text, as of a prediction; tags in them light up too.
+        figures: name and value, as text.
+    """
+
+    sample: Sample
+    split: str = ""
+    findings: Sequence[Finding] = ()
+    layers: Sequence[Layer] = ()
+    texts: Sequence[tuple[str, str]] = ()
+    figures: Sequence[tuple[str, str]] = field(default_factory=tuple)
+
+
+LABELS = "labels"
+
+
+@cache
+def _asset(name: str) -> str:
+    return files("mmud.web").joinpath("static", name).read_text("utf-8")
+
+
+def write_page(path: Path, title: str, summary: str, cards: Iterable[Card], layers: Sequence[str] = (LABELS,)) -> int:
+    """Write the page, streaming: one card is held at a time.
+
+    Args:
+        path: of the HTML file.
+        title: of the page.
+        summary: a line under it.
+        cards: what to show.
+        layers: names of the mask layers that a person can choose from, the first being drawn at first.
+
+    Returns:
+        The number of cards.
+    """
+    nonce = hashlib.sha256(f"{title}\n{summary}".encode()).hexdigest()[:24]
+    page = _asset("gallery.html")
+    values = {"nonce": nonce, "title": html.escape(title), "summary": html.escape(summary)}
+    values |= {"style": _asset("gallery.css"), "script": _asset("gallery.js")}
+    for name, value in values.items():
+        page = page.replace(f"@@{name}@@", value)
+    before, after = page.split("@@data@@")
+    count = 0
+    with atomic_write(path, "w") as stream:
+        stream.write(before + '{"layers": ' + _script_json(list(layers)) + ', "records": [')
+        for count, card in enumerate(cards, start=1):
+            stream.write(("" if count == 1 else ",\n") + _script_json(_record(card, count)))
+        stream.write("]}" + after)
+    return count
+
+
+def _script_json(value: Any) -> str:
+    """JSON that cannot end the script element it stands in."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _record(card: Card, number: int) -> dict[str, Any]:
+    sample = card.sample
+    image, trouble = None, None
+    try:
+        image = image_uri(sample)
+    except MmudError as error:
+        trouble = f"{error.code.id} {error.message}"
+    layers = {LABELS: [_mask(item.segmentation) for item in sample.objects]}
+    layers |= {layer.name: [_mask(mask) for mask in layer.masks] for layer in card.layers}
+    return {
+        "number": number,
+        "id": sample.sample_id,
+        "split": card.split,
+        "source": sample.source,
+        "license": sample.license,
+        "size": [sample.height, sample.width],
+        "image": image,
+        "trouble": trouble,
+        "texts": [
+            ["Question", sample.question],
+            ["Answer", sample.answer],
+            ["Caption", sample.caption],
+            *([title, text] for title, text in card.texts),
+        ],
+        "objects": [{"phrases": list(item.phrases), "category": item.category} for item in sample.objects],
+        "layers": layers,
+        "findings": [
+            {"code": finding.code.id, "severity": finding.severity.label, "message": finding.message}
+            for finding in card.findings
+        ],
+        "figures": [list(pair) for pair in card.figures],
+    }
+
+
+def _mask(segmentation: Segmentation | None) -> Mapping[str, Any] | None:
+    return None if segmentation is None else {"size": list(segmentation.size), "counts": segmentation.counts}
+
+
+def image_uri(sample: Sample, longest: int = LONGEST_SIDE) -> str:
+    """The sample's image, at most ``longest`` pixels on its longer side, as a data URI.
+
+    Raises:
+        MmudError: MM501 when it is missing, or the code of an image that cannot be decoded.
+    """
+    picture = Image.fromarray(decode_image(sample.image_bytes()))
+    picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    # Small images are drawings and icons more often than photographs: keep their edges.
+    if picture.width * picture.height <= 300 * 300:
+        kind = "png"
+        picture.save(buffer, "PNG")
+    else:
+        kind = "jpeg"
+        picture.save(buffer, "JPEG", quality=_JPEG_QUALITY)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
