@@ -1,0 +1,169 @@
+"""Referring phrases: several for each object, each of which fits that object and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+from typing import Final
+
+from mmud.dataset.sources.scenes.config import ScenesConfig
+from mmud.dataset.sources.scenes.language.wording import Wording
+from mmud.dataset.sources.scenes.predicates import EXTREMES, PLACES, View
+from mmud.dataset.sources.scenes.queries import At, Between, Extreme, Kind, Nearest, Query, Related, singled_out
+from mmud.dataset.sources.scenes.stream import Stream
+from mmud.dataset.sources.scenes.vocabulary import ATTRIBUTES
+
+#: Attribute subsets from short to long; how an object may be described by its looks.
+SUBSETS: Final[tuple[tuple[str, ...], ...]] = tuple(
+    subset for count in range(1, 5) for subset in combinations(ATTRIBUTES, count)
+)
+#: Relations that phrases use, the telling ones more often.
+_RELATIONS: Final = ("left", "right", "above", "below", "larger", "smaller", "behind", "front", "behind", "front")
+
+
+def kind_of(view: View, index: int, attributes: tuple[str, ...]) -> Kind:
+    """The kind that keeps these attributes of an object and leaves the others open."""
+    thing = view[index]
+    return Kind(**{attribute: getattr(thing, attribute) for attribute in attributes})
+
+
+def looks(view: View, index: int, avoid: tuple[str, ...] = ()) -> list[Kind]:
+    """Every kind that fits the object alone, without the attributes to avoid; the shortest first."""
+    found = []
+    for subset in SUBSETS:
+        if any(attribute in avoid for attribute in subset):
+            continue
+        kind = kind_of(view, index, subset)
+        if kind.find(view) == [index]:
+            found.append(kind)
+    return found
+
+
+def loose_kind(view: View, index: int, stream: Stream, avoid: tuple[str, ...] = ()) -> Kind:
+    """A kind that fits the object and, if one of a few draws allows, others too: what a relation then narrows down."""
+    kind = Kind()
+    for _ in range(3):
+        wanted = [attribute for attribute in ATTRIBUTES if attribute not in avoid and stream.chance(0.3)]
+        kind = kind_of(view, index, tuple(wanted))
+        if len(kind.find(view)) > 1:
+            return kind
+    return kind
+
+
+def _by_looks(view: View, index: int, stream: Stream, avoid: tuple[str, ...]) -> Query | None:
+    found = looks(view, index, avoid)
+    if not found:
+        return None
+    # Short ones first, but not only: half of the draws take one of the two shortest.
+    return found[stream.below(min(2, len(found)))] if stream.chance(0.5) else stream.choice(found)
+
+
+def _related(view: View, index: int, stream: Stream, avoid: tuple[str, ...]) -> Query | None:
+    kind = loose_kind(view, index, stream, avoid)
+    anchor = stream.choice(view.all)
+    relation = stream.choice(_RELATIONS)
+    if "size" in avoid and relation in ("larger", "smaller"):
+        return None
+    return None if anchor == index else Related(kind, relation, anchor)
+
+
+def _between(view: View, index: int, stream: Stream, avoid: tuple[str, ...]) -> Query | None:
+    others = [other for other in view.all if other != index]
+    if len(others) < 2:
+        return None
+    first, second = stream.shuffled(others)[:2]
+    return Between(loose_kind(view, index, stream, avoid), first, second)
+
+
+def _nearest(view: View, index: int, stream: Stream, avoid: tuple[str, ...]) -> Query | None:
+    anchor = stream.choice(view.all)
+    if anchor == index:
+        return None
+    kind = loose_kind(view, index, stream, avoid)
+    # "The nearest star" presupposes two stars besides the anchor.
+    rivals = [other for other in kind.find(view) if other != anchor]
+    return Nearest(kind, anchor, stream.chance(0.4)) if len(rivals) > 1 else None
+
+
+def _extreme(view: View, index: int, stream: Stream, avoid: tuple[str, ...]) -> Query | None:
+    extreme = stream.choice(tuple(EXTREMES))
+    if "size" in avoid and extreme in ("largest", "smallest"):
+        return None
+    kind = loose_kind(view, index, stream, avoid)
+    return Extreme(kind, extreme) if len(kind.find(view)) > 1 else None
+
+
+def _at(view: View, index: int, stream: Stream, avoid: tuple[str, ...]) -> Query | None:
+    kind = loose_kind(view, index, stream, avoid)
+    return At(kind, stream.choice(PLACES)) if len(kind.find(view)) > 1 else None
+
+
+Maker = Callable[[View, int, Stream, tuple[str, ...]], Query | None]
+#: Ways to refer, with how often they are tried.
+WAYS: Final[tuple[tuple[Maker, int], ...]] = (
+    (_by_looks, 8),
+    (_related, 6),
+    (_extreme, 3),
+    (_at, 3),
+    (_nearest, 2),
+    (_between, 2),
+)
+#: Looks alone; and ways that need a look at the whole scene but at no second object.
+PLAIN_WAYS: Final[tuple[tuple[Maker, int], ...]] = ((_by_looks, 1),)
+FINDING_WAYS: Final[tuple[tuple[Maker, int], ...]] = ((_extreme, 2), (_at, 1))
+
+
+def reference(
+    view: View,
+    index: int,
+    stream: Stream,
+    avoid: tuple[str, ...] = (),
+    ways: tuple[tuple[Maker, int], ...] = WAYS,
+    rounds: int = 3,
+) -> Query | None:
+    """A query that singles the object out without naming the attributes to avoid; None when a few draws find none.
+
+    The anchors of the query, if any, are objects that their names single out.
+    """
+    weights = [weight for _, weight in ways]
+    for _ in range(rounds):
+        maker = ways[stream.weighted(weights)][0]
+        # A relation drawn at random often fits nothing: several draws keep the share of each way near its weight.
+        for _ in range(4):
+            query = maker(view, index, stream, avoid)
+            if query is not None and singled_out(query, view) == index:
+                return query
+    return None
+
+
+def write_phrases(view: View, config: ScenesConfig, stream: Stream) -> tuple[tuple[str, ...], ...]:
+    """For each object ``min_phrases`` to ``max_phrases`` different phrases; each singles it out.
+
+    Looks are enough to tell any object apart, so two are always found; more than two may be fewer than asked where a scene
+    offers no more.
+    """
+    wording = Wording(view, stream, config.synonyms)
+    return tuple(_phrases_of(view, index, config, stream, wording) for index in view.all)
+
+
+def _phrases_of(view: View, index: int, config: ScenesConfig, stream: Stream, wording: Wording) -> tuple[str, ...]:
+    wanted = stream.between(config.min_phrases, config.max_phrases)
+    found: dict[str, Query] = {}
+    for _ in range(3 * wanted):
+        query = reference(view, index, stream, rounds=1)
+        if query is not None and query not in found.values():
+            found.setdefault(_with_article(wording.query(query), stream), query)
+        if len(found) == wanted:
+            return tuple(found)
+    for kind in looks(view, index):
+        if len(found) < wanted and kind not in found.values():
+            found.setdefault(_with_article(wording.kind(kind), stream), kind)
+    full = kind_of(view, index, ATTRIBUTES)
+    for words in (wording.kind(full), f"the {wording.kind(full)}"):
+        if len(found) < config.min_phrases:
+            found.setdefault(words, full)
+    return tuple(found)
+
+
+def _with_article(words: str, stream: Stream) -> str:
+    return f"the {words}" if stream.chance(0.5) else words
