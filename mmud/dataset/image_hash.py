@@ -82,7 +82,12 @@ def near_pairs(first: Hashes, second: Hashes, most: int) -> Iterator[Matches]:
         return
     radius = most // _BANDS
     if radius <= _WIDEST_RADIUS and len(first) * len(second) > _BLOCK_PAIRS:
-        yield from _banded(first, second, most, radius)
+        # Each of the shorter list is looked up in the longer one.
+        if len(first) <= len(second):
+            yield from _banded(first, second, most, radius)
+        else:
+            for j, i, found in _banded(second, first, most, radius):
+                yield i, j, found
     else:
         yield from _compared(first, second, most)
 
