@@ -65,21 +65,6 @@ ZERO_FEATURE = declare(
     "A cosine, a CLIP score and the normalised error divide by the length of the feature; a row of zeros has none.",
     exit_code=ExitCode.PREDICTIONS,
 )
-IMAGE_UNREADABLE = declare(
-    "MM868",
-    "image cannot be read",
-    "Write the image again as PNG or JPEG.",
-    "The file is truncated or damaged, is no image, or is in a format that is not on the list of formats that are opened "
-    "(PNG, JPEG, WebP, BMP).",
-    exit_code=ExitCode.PREDICTIONS,
-)
-IMAGE_TOO_LARGE = declare(
-    "MM869",
-    "image too large",
-    "Make the image smaller, or raise the bound if you trust where it comes from.",
-    "Bytes and pixels are bounded before anything is decoded, because a small file can unpack to gigabytes.",
-    exit_code=ExitCode.PREDICTIONS,
-)
 NO_IMAGES = declare(
     "MM870",
     "no images",

@@ -20,14 +20,8 @@ from mmud import codes as general_codes
 from mmud.errors import MmudError, Place
 from mmud.evaluators.generation import codes
 from mmud.evaluators.generation.features import features_from_rows
-from mmud.evaluators.generation.images import (
-    DEFAULT_LIMITS,
-    ImageLimits,
-    Pixels,
-    decode_image,
-    list_images,
-    read_image_bytes,
-)
+from mmud.evaluators.generation.images import list_images
+from mmud.images import DEFAULT_LIMITS, ImageLimits, Pixels, decode_image, read_image_bytes
 from mmud.registry import Registry
 
 T = TypeVar("T")

@@ -20,7 +20,6 @@ from mmud.evaluators.generation.extractors import (
     open_extractor,
     sources_of_folder,
 )
-from mmud.evaluators.generation.images import DEFAULT_LIMITS
 from mmud.evaluators.generation.metrics import default_metrics
 from mmud.evaluators.generation.scores import (
     DEFAULT_BOOTSTRAP,
@@ -31,6 +30,7 @@ from mmud.evaluators.generation.scores import (
     score_probabilities,
     score_text_match,
 )
+from mmud.images import DEFAULT_LIMITS
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,9 @@ from mmud.evaluators.generation.extractors import (
     require_torch,
     required_weights,
 )
-from mmud.evaluators.generation.images import Pixels, resize_bilinear, resize_clean
+from mmud.evaluators.generation.images import resize_bilinear, resize_clean
 from mmud.files import require, sha256_of
+from mmud.images import Pixels
 
 PUBLISHED_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 """Of the published file (95,607,719 bytes): the digest that k-diffusion's evaluation.py checks its download against."""
