@@ -6,6 +6,7 @@ StyleGAN2-ADA and used by StyleGAN3 and clean-fid. It is given by path; nothing 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,11 @@ class InceptionExtractor:
 
     def _load(self, path: Path, device: str) -> Any:
         try:
-            network = self._torch.jit.load(str(path), map_location=device).eval()
+            with (
+                warnings.catch_warnings()
+            ):  # torch deprecates TorchScript; the published network exists in no other form
+                warnings.simplefilter("ignore", DeprecationWarning)
+                network = self._torch.jit.load(str(path), map_location=device).eval()
         except (RuntimeError, ValueError) as error:
             raise MmudError(
                 codes.MODEL_UNLOADABLE, f"not a TorchScript file: {error}", Place(file=str(path))

@@ -68,7 +68,9 @@ class _TransformersModel:
     def _load_errors(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        except MmudError:
+            raise
+        except Exception as error:  # a stranger's folder can fail in as many ways as there are loaders
             first = str(error).strip().split("\n", 1)[0]
             raise MmudError(codes.MODEL_UNLOADABLE, first, Place(file=str(self._folder))) from error
 
@@ -87,9 +89,22 @@ class _TransformersModel:
         )
 
     def _from_pretrained(self, loader: Any) -> Any:
-        return loader.from_pretrained(
-            self._folder, local_files_only=True, trust_remote_code=False, use_safetensors=True
+        model, info = loader.from_pretrained(
+            self._folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
         )
+        # transformers fills weights that the file lacks, or has in another size, with random numbers: features would differ
+        # from run to run
+        mismatched = [key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"]]
+        missing = sorted({*info["missing_keys"], *mismatched})
+        self._pooler_is_trained = not any("pooler" in key for key in missing)
+        untrained = [key for key in missing if "pooler" not in key]
+        if untrained:
+            raise ValueError(f"the weights lack {len(untrained)} of the model's tensors, such as {untrained[0]}")
+        return model
 
     def extract(self, sources: Sequence[ImageSource], progress: Progress | None = None) -> Features:
         """One feature an image; errors as ``ImageSource.pixels``."""
@@ -182,12 +197,12 @@ class VisionExtractor(_TransformersModel):
     def _embed(self, inputs: Any) -> Any:
         if hasattr(self._model, "get_image_features"):
             return _pooled(self._model.get_image_features(pixel_values=inputs["pixel_values"]))
-        return _pooled(self._model(**inputs))
+        return _pooled(self._model(**inputs), self._pooler_is_trained)
 
 
-def _pooled(output: Any) -> Any:
+def _pooled(output: Any, use_pooler: bool = True) -> Any:
     """A matrix from what a model returns: an embedding, an output with ``pooler_output``, or token or grid states."""
-    pooled = getattr(output, "pooler_output", None)
+    pooled = getattr(output, "pooler_output", None) if use_pooler else None
     if pooled is None:
         pooled = getattr(output, "last_hidden_state", output)
     if pooled.ndim == 4:  # (batch, channels, height, width), as convolutional models give it
