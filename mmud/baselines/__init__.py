@@ -1,0 +1,1 @@
+"""Systems to measure against: neural tuning, its rivals, and the floors."""
