@@ -14,7 +14,8 @@ import numpy as np
 
 from mmud.evaluators.generation.clip_scores import unit_rows
 from mmud.evaluators.generation.features import Matrix
-from mmud.evaluators.generation.mmd import KernelEstimate, kernel_estimate
+from mmud.evaluators.generation.mmd import discrepancy
+from mmud.evaluators.generation.resampling import LinearisedEstimate
 
 SIGMA = 10.0
 SCALE = 1000.0
@@ -29,20 +30,17 @@ def gaussian_kernel(left: Matrix, right: Matrix) -> Matrix:
     return kernel
 
 
-def cmmd_estimate(a: Any, b: Any, paired: bool = False) -> KernelEstimate:
-    """CMMD of two sets of CLIP embeddings, ready for a bootstrap.
+def cmmd_estimate(a: Any, b: Any) -> LinearisedEstimate:
+    """CMMD of two sets of CLIP embeddings, with each sample's influence for intervals.
 
     Args:
         a: Embeddings of shape (n, d), of any length; n >= 2.
         b: Embeddings of shape (m, d); m >= 2.
-        paired: Row i of both sets is drawn together in a bootstrap.
 
     Raises:
-        MmudError: as ``kernel_estimate``; MM867 for an embedding of length zero.
+        MmudError: as ``discrepancy``; MM867 for an embedding of length zero.
     """
-    return kernel_estimate(
-        unit_rows(a, "A"), unit_rows(b, "B"), gaussian_kernel, unbiased=False, scale=SCALE, paired=paired
-    )
+    return discrepancy(unit_rows(a, "A"), unit_rows(b, "B"), gaussian_kernel, unbiased=False, scale=SCALE)
 
 
 def cmmd(a: Any, b: Any) -> float:

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmud.errors import MmudError
 from mmud.evaluators.generation import codes
 from mmud.evaluators.generation.features import Matrix, as_feature_matrix, at_least, canonical_order, same_dimension
-from mmud.evaluators.generation.resampling import LinearisedEstimate, Vector
+from mmud.evaluators.generation.resampling import LinearisedEstimate, Vector, unsorted
 
 _FOLD_ROWS = 1024
 
@@ -249,17 +248,10 @@ def frechet_estimate(a: Any, b: Any) -> LinearisedEstimate:
     influence_b = _influence(second, moments_b, -difference, right, singular)
     return LinearisedEstimate(
         _distance(moments_a, moments_b, cross),
-        _scatter(influence_a, first_order),
-        _scatter(influence_b, second_order),
+        unsorted(influence_a, first_order),
+        unsorted(influence_b, second_order),
         lower_bound=0.0,
     )
-
-
-def _scatter(values: Vector, order: NDArray[np.intp]) -> Vector:
-    """Values of sorted rows, put back where the rows came from."""
-    result = np.empty_like(values)
-    result[order] = values
-    return result
 
 
 def _influence(rows: Matrix, moments: Moments, difference: Vector, vectors: Matrix, singular: Vector) -> Vector:

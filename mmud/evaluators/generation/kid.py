@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from mmud import codes as general_codes
 from mmud.errors import MmudError
 from mmud.evaluators.generation import codes
-from mmud.evaluators.generation.features import Matrix, canonical_order
-from mmud.evaluators.generation.mmd import KernelEstimate, kernel_estimate
+from mmud.evaluators.generation.features import Matrix, as_feature_matrix, canonical_order, same_dimension
+from mmud.evaluators.generation.mmd import discrepancy
+from mmud.evaluators.generation.resampling import LinearisedEstimate
 
 SUBSETS = 100
 SUBSET_SIZE = 1000
@@ -39,25 +40,24 @@ def polynomial_kernel(left: Matrix, right: Matrix) -> Matrix:
     return cubed
 
 
-def kid_estimate(a: Any, b: Any, paired: bool = False) -> KernelEstimate:
-    """The full unbiased estimator, ready for a bootstrap.
+def kid_estimate(a: Any, b: Any) -> LinearisedEstimate:
+    """The full unbiased estimator, with each sample's influence for intervals.
 
     Args:
         a: Features of shape (n, d); n >= 2.
         b: Features of shape (m, d); m >= 2.
-        paired: Row i of both sets is drawn together in a bootstrap.
 
     Raises:
-        MmudError: as ``kernel_estimate``.
+        MmudError: as ``discrepancy``.
     """
-    return kernel_estimate(a, b, polynomial_kernel, unbiased=True, paired=paired)
+    return discrepancy(a, b, polynomial_kernel, unbiased=True)
 
 
 def kid(a: Any, b: Any) -> float:
     """The unbiased kernel distance over all samples; may be slightly below 0 for sets of one distribution.
 
     Raises:
-        MmudError: as ``kernel_estimate``; MM878 when the result is not finite.
+        MmudError: as ``discrepancy``.
     """
     return kid_estimate(a, b).value
 
@@ -87,10 +87,12 @@ def kid_of_subsets(
         seed: Of numpy's ``RandomState``.
 
     Raises:
-        MmudError: as ``kernel_estimate``; MM864 when ``size`` is more than a set holds.
+        MmudError: MM860 or MM861 for values that are no features, MM862 for different dimensions, MM864 when ``size`` is
+            more than a set holds, MM001 for a number of subsets or a size that make no draw.
     """
-    whole = kid_estimate(a, b)
-    first, second = whole.a[canonical_order(whole.a)], whole.b[canonical_order(whole.b)]
+    first, second = as_feature_matrix(a, "A"), as_feature_matrix(b, "B")
+    same_dimension(first, second)
+    first, second = first[canonical_order(first)], second[canonical_order(second)]
     chosen = min(len(first), len(second), SUBSET_SIZE) if size is None else size
     _check_subsets(subsets, chosen, len(first), len(second))
     parts_of = _kernel_parts(first, second)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mmud import codes as general_codes
 from mmud.errors import MmudError
+from mmud.evaluators.base import Metric
 from mmud.evaluators.generation import codes
 from mmud.evaluators.generation.clip_scores import feature_cosine_rows, feature_error_rows
 from mmud.evaluators.generation.cmmd import SCALE, SIGMA, cmmd_estimate
@@ -15,27 +16,7 @@ from mmud.evaluators.generation.extractors import ExtractorIdentity
 from mmud.evaluators.generation.features import Matrix, exact_mean
 from mmud.evaluators.generation.frechet import frechet_distance, frechet_estimate
 from mmud.evaluators.generation.kid import kid_estimate, kid_of_subsets
-from mmud.evaluators.generation.resampling import LinearisedEstimate, SetEstimate, Vector
-
-
-@dataclass(frozen=True, slots=True)
-class MetricInfo:
-    """What a reader needs to know of a metric.
-
-    Attributes:
-        name: As in results and on the command line.
-        unit: What one is counted over.
-        lower, upper: Bounds; None for no bound.
-        higher_is_better: The direction.
-        paired: Whether row i of A must belong with row i of B.
-    """
-
-    name: str
-    unit: str
-    lower: float | None
-    upper: float | None
-    higher_is_better: bool
-    paired: bool = False
+from mmud.evaluators.generation.resampling import LinearisedEstimate, Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +24,30 @@ class Measured:
     """A figure, its bootstrap (None when not asked for or not to be had), and what its signature must say."""
 
     value: float
-    estimate: SetEstimate | None = None
+    estimate: LinearisedEstimate | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-METRICS: Mapping[str, MetricInfo] = {
-    info.name: info
-    for info in (
-        MetricInfo("fid", "set of images", 0.0, None, False),
-        MetricInfo("frechet_distance", "set of images", 0.0, None, False),
-        MetricInfo("kid", "set of images", None, None, False),
-        MetricInfo("kid_subsets", "set of images", None, None, False),
-        MetricInfo("cmmd", "set of images", 0.0, None, False),
-        MetricInfo("inception_score", "set of images", 1.0, None, True),
-        MetricInfo("feature_mae", "sample", 0.0, None, False, paired=True),
-        MetricInfo("feature_cosine", "sample", -1.0, 1.0, True, paired=True),
-        MetricInfo("clip_score", "sample", 0.0, 2.5, True, paired=True),
-        MetricInfo("clip_similarity", "sample", -100.0, 100.0, True, paired=True),
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("fid", "distance", 0.0, None, False, "Fréchet distance in the published Inception network's space."),
+        Metric("frechet_distance", "distance", 0.0, None, False, "Fréchet distance in any other feature space."),
+        Metric("kid", "distance", None, None, False, "Kernel distance, cubic polynomial, unbiased, all samples."),
+        Metric("kid_subsets", "distance", None, None, False, "Kernel distance as the mean over random subsets."),
+        Metric("cmmd", "distance", 0.0, None, False, "Gaussian kernel distance of CLIP embeddings, times 1000."),
+        Metric("inception_score", "score", 1.0, None, True, "How sure and how varied the classes of the images are."),
+        Metric("feature_mae", "distance", 0.0, None, False, "Mean absolute error of the normalised feature."),
+        Metric("feature_cosine", "cosine", -1.0, 1.0, True, "Cosine of the feature with its reference."),
+        Metric(
+            "clip_score", "score", 0.0, 2.5, True, "CLIPScore: 2.5 times the cosine of image and caption, at least 0."
+        ),
+        Metric("clip_similarity", "score", -100.0, 100.0, True, "100 times the cosine of image and caption."),
     )
 }
+
+PAIRED = frozenset({"feature_mae", "feature_cosine", "clip_score", "clip_similarity"})
+"""The metrics that need row i of A to belong with row i of B."""
 
 
 def default_metrics(identity: ExtractorIdentity, paired: bool) -> tuple[str, ...]:
@@ -93,15 +79,22 @@ def reported_name(name: str, identity: ExtractorIdentity) -> str:
 def measure(name: str, a: Matrix, b: Matrix, paired: bool, with_bootstrap: bool) -> Measured:
     """Compute one metric of two feature matrices.
 
+    Args:
+        name: From ``METRICS``.
+        a: Features of shape (n, d).
+        b: Features of shape (m, d).
+        paired: Row i of A belongs with row i of B.
+        with_bootstrap: Whether influences are needed; without them some metrics are cheaper.
+
     Raises:
         MmudError: MM879 for a metric of pairs on unpaired sets, MM872 for one that features alone do not give, and what
             the metric itself raises.
     """
-    if METRICS[name].paired and not paired:
+    if name in PAIRED and not paired:
         raise MmudError(codes.NOT_PAIRED, f"{name} compares row i with row i; say that the rows are paired")
     if name not in _MEASURES:
         raise MmudError(codes.EXTRACTOR_UNUSABLE, f"{name} is not computed from two sets of image features")
-    return _MEASURES[name](a, b, paired, with_bootstrap)
+    return _MEASURES[name](a, b, with_bootstrap)
 
 
 def row_mean(rows: Vector) -> Measured:
@@ -110,7 +103,7 @@ def row_mean(rows: Vector) -> Measured:
     return Measured(mean, LinearisedEstimate(mean, rows - mean), {"reduction": "mean"})
 
 
-def _frechet(a: Matrix, b: Matrix, paired: bool, with_bootstrap: bool) -> Measured:
+def _frechet(a: Matrix, b: Matrix, with_bootstrap: bool) -> Measured:
     fields = {"covariance": "n-1"}
     if not with_bootstrap:
         return Measured(frechet_distance(a, b), None, fields)
@@ -118,43 +111,34 @@ def _frechet(a: Matrix, b: Matrix, paired: bool, with_bootstrap: bool) -> Measur
     return Measured(estimate.value, estimate, fields)
 
 
-def _kid(a: Matrix, b: Matrix, paired: bool, with_bootstrap: bool) -> Measured:
-    estimate = kid_estimate(a, b, paired)
-    return Measured(estimate.value, estimate if with_bootstrap else None, {"estimator": "unbiased"})
+def _kid(a: Matrix, b: Matrix, with_bootstrap: bool) -> Measured:
+    estimate = kid_estimate(a, b)
+    return Measured(estimate.value, estimate, {"estimator": "unbiased"})
 
 
-def _kid_subsets(a: Matrix, b: Matrix, paired: bool, with_bootstrap: bool) -> Measured:
+def _kid_subsets(a: Matrix, b: Matrix, with_bootstrap: bool) -> Measured:
     drawn = kid_of_subsets(a, b)
-    # the same expectation as the full estimator, whose bootstrap serves: shifted to the value reported
-    estimate = _Shifted(drawn.mean, kid_estimate(a, b, paired)) if with_bootstrap else None
+    # the full estimator has the same expectation, and its influences serve for the mean over subsets
+    estimate = replace(kid_estimate(a, b), value=drawn.mean) if with_bootstrap else None
     fields = {"estimator": "unbiased", "subsets": f"{drawn.subsets}x{drawn.size}", "subset_seed": drawn.seed}
     return Measured(drawn.mean, estimate, fields)
 
 
-@dataclass(frozen=True, slots=True)
-class _Shifted:
-    value: float
-    other: SetEstimate
-
-    def replicates(self, weights_a: Matrix, weights_b: Matrix) -> Vector:
-        return self.other.replicates(weights_a, weights_b) + (self.value - self.other.value)
-
-
-def _cmmd(a: Matrix, b: Matrix, paired: bool, with_bootstrap: bool) -> Measured:
-    estimate = cmmd_estimate(a, b, paired)
+def _cmmd(a: Matrix, b: Matrix, with_bootstrap: bool) -> Measured:
+    estimate = cmmd_estimate(a, b)
     fields = {"estimator": "biased", "sigma": f"{SIGMA:g}", "scale": f"{SCALE:g}"}
-    return Measured(estimate.value, estimate if with_bootstrap else None, fields)
+    return Measured(estimate.value, estimate, fields)
 
 
-def _feature_mae(a: Matrix, b: Matrix, paired: bool, with_bootstrap: bool) -> Measured:
+def _feature_mae(a: Matrix, b: Matrix, with_bootstrap: bool) -> Measured:
     return row_mean(feature_error_rows(a, b))
 
 
-def _feature_cosine(a: Matrix, b: Matrix, paired: bool, with_bootstrap: bool) -> Measured:
+def _feature_cosine(a: Matrix, b: Matrix, with_bootstrap: bool) -> Measured:
     return row_mean(feature_cosine_rows(a, b))
 
 
-_MEASURES: Mapping[str, Callable[[Matrix, Matrix, bool, bool], Measured]] = {
+_MEASURES: Mapping[str, Callable[[Matrix, Matrix, bool], Measured]] = {
     "fid": _frechet,
     "frechet_distance": _frechet,
     "kid": _kid,

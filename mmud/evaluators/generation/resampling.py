@@ -1,15 +1,14 @@
 """Intervals for metrics of sets: bootstrap weights, and estimates that can be re-weighted cheaply.
 
 A metric of a set (a Fréchet distance, a kernel distance) is no mean over samples, so its bootstrap cannot average rows.
-Each such metric is given here as a ``SetEstimate``: a value, and a way to recompute it for many weightings of its samples
-at once. A weighting is a vector of non-negative integers, how often each sample was drawn.
+Each such metric is given here as a value and the influence of every sample on it, which makes the bootstrap one product of
+matrices: weightings (how often each sample was drawn) times influences.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,25 +16,6 @@ from numpy.typing import NDArray
 from mmud.evaluators.generation.features import Matrix
 
 Vector = NDArray[np.float64]
-
-
-class SetEstimate(Protocol):
-    """A figure computed from two sets of samples (or one), and its bootstrap."""
-
-    @property
-    def value(self) -> float: ...
-
-    def replicates(self, weights_a: Matrix, weights_b: Matrix) -> Vector:
-        """The figure under each weighting.
-
-        Args:
-            weights_a: How often each sample of A was drawn, shape (replicates, samples of A).
-            weights_b: The same for B.
-
-        Returns:
-            Shape (replicates,).
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +39,15 @@ class LinearisedEstimate:
     lower_bound: float | None = None
 
     def replicates(self, weights_a: Matrix, weights_b: Matrix) -> Vector:
+        """The figure under each weighting.
+
+        Args:
+            weights_a: How often each sample of A was drawn, shape (replicates, samples of A).
+            weights_b: The same for B.
+
+        Returns:
+            Shape (replicates,).
+        """
         values = self.value + _weighted_mean(weights_a, self.influence_a)
         if self.influence_b is not None:
             values += _weighted_mean(weights_b, self.influence_b)
@@ -67,6 +56,13 @@ class LinearisedEstimate:
 
 def _weighted_mean(weights: Matrix, values: Vector) -> Vector:
     result: Vector = weights @ values / weights.sum(axis=1)
+    return result
+
+
+def unsorted(values: Vector, order: NDArray[np.intp]) -> Vector:
+    """Values of sorted rows, put back where the rows came from: ``unsorted(x[order], order)`` is ``x``."""
+    result = np.empty_like(values)
+    result[order] = values
     return result
 
 
@@ -88,14 +84,8 @@ def draw_weights(groups: Sequence[object] | NDArray[np.generic], replicates: int
     return drawn[:, member].astype(np.float64)
 
 
-def percentile_interval(values: Vector, confidence: float = 0.95) -> tuple[float, float] | None:
-    """The central ``confidence`` of the replicates, by percentiles; None when no replicate is defined.
-
-    Replicates of very small sets may draw one sample only and have no value; they are left out.
-    """
-    defined = values[np.isfinite(values)]
-    if not len(defined):
-        return None
+def percentile_interval(values: Vector, confidence: float = 0.95) -> tuple[float, float]:
+    """The central ``confidence`` of the replicates, by percentiles."""
     tail = (1 - confidence) / 2
-    low, high = np.quantile(defined, [tail, 1 - tail])
+    low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import mmud
 from mmud.errors import Finding, MmudError
 from mmud.evaluators.generation import codes
 from mmud.evaluators.generation.clip_scores import clip_score_rows, clip_similarity_rows
@@ -24,7 +23,8 @@ from mmud.evaluators.generation.features import (
 )
 from mmud.evaluators.generation.inception_score import SPLIT_SEED, SPLITS, inception_score
 from mmud.evaluators.generation.metrics import Measured, default_metrics, measure, reported_name, row_mean
-from mmud.evaluators.generation.resampling import LinearisedEstimate, draw_weights, percentile_interval
+from mmud.evaluators.generation.resampling import draw_weights, percentile_interval
+from mmud.evaluators.signatures import signature
 
 Groups = Sequence[Any] | NDArray[Any]
 UNNAMED = ExtractorIdentity("features")
@@ -50,18 +50,14 @@ class Score:
         value: The figure.
         low, high: Its interval; None when none was asked for or none is defined.
         n: Samples of A.
-        fields: What the figure depends on, in the order of the signature.
+        signature: What the figure depends on.
     """
 
     value: float
     low: float | None
     high: float | None
     n: int
-    fields: Mapping[str, str]
-
-    @property
-    def signature(self) -> str:
-        return "|".join(f"{key}:{value}" for key, value in self.fields.items())
+    signature: str
 
     def to_dict(self) -> dict[str, Any]:
         return {"value": self.value, "low": self.low, "high": self.high, "n": self.n, "signature": self.signature}
@@ -133,7 +129,9 @@ def score_features(
         if paired
         else _separate_weights(_ordered(groups_a, order_a), _ordered(groups_b, order_b), bootstrap)
     )
-    fields = {**identity.signature_fields(), "n": _counts(len(first), len(second)), "pairs": "yes" if paired else "no"}
+    fields: dict[str, object] = {**identity.signature_fields(), "pairs": paired}
+    if len(first) != len(second):
+        fields["n_reference"] = len(second)
     scores = {
         reported: _score(
             reported, measure(name, first, second, paired, bootstrap.replicates > 0), weights, fields, bootstrap
@@ -157,7 +155,7 @@ def score_probabilities(
     order = canonical_order(rows)
     result = inception_score(rows[order], splits, seed)
     weights = _paired_weights(_ordered(groups, order), bootstrap)
-    fields = {**identity.signature_fields(), "n": str(len(rows)), "classes": str(rows.shape[1])}
+    fields = {**identity.signature_fields(), "classes": rows.shape[1]}
     measured = Measured(result.mean, result.estimate, {"splits": result.splits, "split_seed": result.seed})
     score = _score("inception_score", measured, weights, fields, bootstrap)
     return GenerationScores({"inception_score": score}, identity)
@@ -192,7 +190,7 @@ def score_text_match(
     table = np.column_stack(list(rows.values()))
     order = canonical_order(table)
     weights = _paired_weights(_ordered(groups, order), bootstrap)
-    fields = {**identity.signature_fields(), "n": str(len(table))}
+    fields = identity.signature_fields()
     prompts = {"clip_score": "A photo depicts", "clip_similarity": "none"}
     scores = {
         name: _score(name, row_mean(values[order]), weights, {**fields, "prompt": prompts[name]}, bootstrap)
@@ -202,10 +200,6 @@ def score_text_match(
 
 
 _Weights = tuple[Matrix, Matrix]
-
-
-def _counts(count_a: int, count_b: int) -> str:
-    return str(count_a) if count_a == count_b else f"{count_a}/{count_b}"
 
 
 def _ordered(groups: Groups | None, order: NDArray[np.intp]) -> NDArray[Any]:
@@ -230,19 +224,14 @@ def _separate_weights(groups_a: NDArray[Any], groups_b: NDArray[Any], bootstrap:
     )
 
 
-def _score(name: str, measured: Measured, weights: _Weights, fields: Mapping[str, str], bootstrap: Bootstrap) -> Score:
-    interval: tuple[float, float] | None = None
-    described = "none"
+def _score(
+    name: str, measured: Measured, weights: _Weights, fields: Mapping[str, object], bootstrap: Bootstrap
+) -> Score:
+    low = high = None
+    interval = "none"
     if bootstrap.replicates and measured.estimate is not None:
-        interval = percentile_interval(measured.estimate.replicates(*weights), bootstrap.confidence)
-        kind = "linearised" if isinstance(measured.estimate, LinearisedEstimate) else "weighted"
-        described = f"{kind},{bootstrap.replicates},seed={bootstrap.seed},{bootstrap.confidence:.0%}"
-    low, high = interval or (None, None)
-    whole = {
-        "metric": name,
-        **fields,
-        **{key: str(value) for key, value in measured.fields.items()},
-        "interval": described,
-        "version": mmud.__version__,
-    }
-    return Score(measured.value, low, high, int(fields["n"].split("/")[0]), whole)
+        low, high = percentile_interval(measured.estimate.replicates(*weights), bootstrap.confidence)
+        interval = f"linearised,{bootstrap.replicates},seed={bootstrap.seed},{bootstrap.confidence:.0%}"
+    count = weights[0].shape[1]
+    whole = {**fields, **measured.fields, "interval": interval}
+    return Score(measured.value, low, high, count, signature(name, whole, count))

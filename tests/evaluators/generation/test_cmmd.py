@@ -50,16 +50,29 @@ def test_upper_bound_is_reached_by_opposite_points():
     assert cmmd(a, -a) == pytest.approx(2000 * (1 - np.exp(-0.02)), abs=1e-9)
 
 
-@pytest.mark.parametrize("paired", [True, False])
-def test_replicates_are_centred_on_the_value(network_features, paired):
-    a, b = network_features(60, 16, 1), network_features(60, 16, 2, shift=0.2)
-    random = np.random.default_rng(0)
-    weights_a, weights_b = (random.multinomial(60, np.full(60, 1 / 60), size=3000).astype(float) for _ in "ab")
-    estimate = cmmd_estimate(a, b, paired)
-    values = estimate.replicates(weights_a, weights_a if paired else weights_b)
-    assert abs(values.mean() - estimate.value) < 5 * values.std() / np.sqrt(3000)
-    ones = np.ones((1, 60))
-    assert estimate.replicates(ones, ones)[0] == pytest.approx(estimate.value, abs=1e-9)
+def test_influence_is_the_derivative_by_weight(network_features):
+    """By weighted means over all pairs, one sample's weight raised a little."""
+    from scipy.spatial.distance import cdist
+
+    a, b = network_features(12, 6, 1), network_features(10, 6, 2, shift=0.3)
+    estimate = cmmd_estimate(a, b)
+    x, y = (rows / np.linalg.norm(rows.astype(float), axis=1, keepdims=True) for rows in (a, b))
+    xx, yy, xy = (np.exp(-cdist(left, right, "sqeuclidean") / 200) for left, right in ((x, x), (y, y), (x, y)))
+
+    def weighted(first, second):
+        first, second = first / first.sum(), second / second.sum()
+        return 1000 * (first @ xx @ first + second @ yy @ second - 2 * first @ xy @ second)
+
+    step = 1e-6
+    for index in range(10):
+        more = np.ones(12)
+        more[index] += step
+        change = (weighted(more, np.ones(10)) - weighted(np.ones(12), np.ones(10))) / step * 12
+        assert change == pytest.approx(estimate.influence_a[index], rel=1e-3, abs=1e-3)
+        more = np.ones(10)
+        more[index] += step
+        change = (weighted(np.ones(12), more) - weighted(np.ones(12), np.ones(10))) / step * 10
+        assert change == pytest.approx(estimate.influence_b[index], rel=1e-3, abs=1e-3)
 
 
 def test_a_row_of_zeros_is_refused():

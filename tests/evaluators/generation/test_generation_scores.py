@@ -26,8 +26,9 @@ from mmud.evaluators.generation.folders import (
 from mmud.evaluators.generation.frechet import frechet_distance
 from mmud.evaluators.generation.inception_score import inception_score
 from mmud.evaluators.generation.kid import kid, kid_of_subsets
-from mmud.evaluators.generation.metrics import METRICS
+from mmud.evaluators.generation.metrics import METRICS, PAIRED
 from mmud.evaluators.generation.scores import Bootstrap, score_features, score_probabilities, score_text_match
+from mmud.evaluators.signatures import parse
 
 PUBLISHED = ExtractorIdentity("inception", "inception-2015-12-05.pt", "f5" * 32, "clean", inception=True)
 OTHER = ExtractorIdentity("inception", "mine.pt", "ab" * 32, "clean")
@@ -72,13 +73,21 @@ def test_only_the_published_network_is_called_fid(pair):
 def test_signature_names_what_the_figure_depends_on(pair):
     score = score_features(*pair, identity=PUBLISHED, bootstrap=Bootstrap(replicates=20, seed=3)).metrics["fid"]
     assert score.signature == (
-        "metric:fid|extractor:inception|model:inception-2015-12-05.pt|mode:clean|weights:f5f5f5f5f5f5|n:40|pairs:no"
-        f"|covariance:n-1|interval:linearised,20,seed=3,95%|version:{mmud.__version__}"
+        "metric:fid|extractor:inception|model:inception-2015-12-05.pt|mode:clean|weights:f5f5f5f5f5f5|pairs:no"
+        f"|covariance:n-1|interval:linearised,20,seed=3,95%25|n:40|version:mmud-{mmud.__version__}"
     )
     kernel = score_features(pair[0], pair[1][:30], metrics=["kid"], bootstrap=FAST).metrics["kid"]
     assert kernel.n == 40
-    assert "|n:40/30|" in kernel.signature
-    assert "|estimator:unbiased|interval:weighted,50,seed=0,95%|" in kernel.signature
+    assert parse(kernel.signature) == {
+        "metric": "kid",
+        "extractor": "features",
+        "pairs": "no",
+        "n_reference": "30",
+        "estimator": "unbiased",
+        "interval": "linearised,50,seed=0,95%",
+        "n": "40",
+        "version": f"mmud-{mmud.__version__}",
+    }
 
 
 def test_result_as_json(pair):
@@ -184,7 +193,8 @@ def test_sets_that_cannot_be_compared(pair):
 
 
 def test_every_metric_is_described():
-    assert all(info.name == name and info.unit for name, info in METRICS.items())
+    assert all(metric.name == name and metric.unit and metric.description for name, metric in METRICS.items())
+    assert METRICS.keys() > PAIRED
     assert METRICS["clip_score"].higher_is_better
     assert not METRICS["frechet_distance"].higher_is_better
 
@@ -284,7 +294,7 @@ def test_submitted_features_need_no_images(pair):
 
     scores = score_images(a, b, open_extractor("features"), paired=True, bootstrap=FAST)
     assert scores.metrics["frechet_distance"].value == frechet_distance(*pair)
-    assert scores.metrics["kid"].signature.startswith("metric:kid|extractor:features|n:40|pairs:yes|")
+    assert scores.metrics["kid"].signature.startswith("metric:kid|extractor:features|pairs:yes|")
 
 
 def test_captions(folders):

@@ -107,45 +107,42 @@ def test_laws(a, b, seed, block):
         mmd._BLOCK_ROWS = before
 
 
-@pytest.mark.parametrize("paired", [True, False])
-def test_replicates_equal_plain_loops(network_features, paired):
-    """Weighted pairs of different samples, by a double loop over draws."""
-    a, b = network_features(9, 5, 1).astype(float), network_features(9, 5, 2, shift=0.2).astype(float)
-    random = np.random.default_rng(0)
-    weights_a = random.multinomial(9, np.full(9, 1 / 9), size=4).astype(float)
-    weights_b = weights_a if paired else random.multinomial(9, np.full(9, 1 / 9), size=4).astype(float)
-    got = kid_estimate(a, b, paired).replicates(weights_a, weights_b)
+def test_influence_is_the_derivative_by_weight(network_features):
+    """By a double loop over weighted pairs of different samples, one sample's weight raised a little."""
+    a, b = network_features(9, 5, 1).astype(float), network_features(7, 5, 2, shift=0.2).astype(float)
+    estimate = kid_estimate(a, b)
 
-    def mean(left, right, first, second, keep):
-        """keep: 'all' pairs, only 'different' ones, or different ones and each i = i once a draw ('once')."""
-        total = count = 0.0
-        for i, j in itertools.product(range(9), range(9)):
-            weight = first[i] * second[j] if keep == "all" or i != j else (first[i] if keep == "once" else 0.0)
-            total += weight * (left[i] @ right[j] / 5 + 1) ** 3
-            count += weight
-        return total / count
+    def weighted(weights_a, weights_b):
+        def mean(left, right, first, second, different):
+            pairs = [
+                (first[i] * second[j], (left[i] @ right[j] / 5 + 1) ** 3)
+                for i, j in itertools.product(range(len(left)), range(len(right)))
+                if not different or i != j
+            ]
+            weights, values = np.array(pairs).T
+            return weights @ values / weights.sum()
 
-    for row, (first, second) in enumerate(zip(weights_a, weights_b, strict=True)):
-        expected = mean(a, a, first, first, "different") + mean(b, b, second, second, "different")
-        expected -= 2 * mean(a, b, first, second, "once" if paired else "all")
-        assert got[row] == pytest.approx(expected, abs=1e-12)
+        within = mean(a, a, weights_a, weights_a, True) + mean(b, b, weights_b, weights_b, True)
+        return within - 2 * mean(a, b, weights_a, weights_b, False)
+
+    base, step = weighted(np.ones(9), np.ones(7)), 1e-6
+    assert base == pytest.approx(estimate.value, abs=1e-12)
+    for index in range(9):
+        more = np.ones(9)
+        more[index] += step
+        change = (weighted(more, np.ones(7)) - base) / step * 9
+        assert change == pytest.approx(estimate.influence_a[index], rel=1e-3, abs=1e-4)
+    for index in range(7):
+        more = np.ones(7)
+        more[index] += step
+        change = (weighted(np.ones(9), more) - base) / step * 7
+        assert change == pytest.approx(estimate.influence_b[index], rel=1e-3, abs=1e-4)
 
 
-@pytest.mark.parametrize("paired", [True, False])
-def test_weights_of_one_give_the_value(network_features, paired):
-    a, b = network_features(20, 6, 1), network_features(20, 6, 2)
-    estimate = kid_estimate(a, b, paired)
-    ones = np.ones((1, 20))
-    assert estimate.replicates(ones, ones)[0] == pytest.approx(estimate.value, abs=1e-12)
-
-
-def test_replicates_are_centred_on_the_value(network_features):
-    """Copies of one sample never pair, so the bootstrap's mean is the estimate and not twice the self-similarity above."""
-    a, b = network_features(60, 16, 1), network_features(60, 16, 2, shift=0.1)
-    weights = np.random.default_rng(0).multinomial(60, np.full(60, 1 / 60), size=3000).astype(float)
-    estimate = kid_estimate(a, b, paired=True)
-    values = estimate.replicates(weights, weights)
-    assert abs(values.mean() - estimate.value) < 5 * values.std() / np.sqrt(3000)
+def test_influence_follows_the_rows(network_features):
+    a, b = network_features(30, 8, 1), network_features(35, 8, 2)
+    order = np.random.default_rng(0).permutation(30)
+    assert np.array_equal(kid_estimate(a[order], b).influence_a, kid_estimate(a, b).influence_a[order])
 
 
 @pytest.mark.parametrize(
@@ -168,5 +165,3 @@ def test_subsets_that_cannot_be_drawn():
         kid_of_subsets(rows, rows, size=11)
     with pytest.raises(MmudError, match="0 subsets"):
         kid_of_subsets(rows, rows, subsets=0)
-    with pytest.raises(MmudError, match="10 rows against 9"):
-        kid_estimate(rows, rows[:9], paired=True)
