@@ -124,7 +124,7 @@ def signature_fields(name: str, references: str, tokenizer: str, frequencies: st
         sigma = f"{SIGMA:g}" if name == "cider_d" else "none"
         return {
             "refs": references,
-            "n": "1-4",
+            "orders": "1-4",
             "sigma": sigma,
             "clip": True,
             "scale": 10,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmud.errors import MmudError, Place
+from mmud.errors import MmudError
 from mmud.evaluators.captions import codes
 from mmud.evaluators.captions.bleu import count_bleu
 from mmud.evaluators.captions.cider import CiderScores, score_cider
@@ -17,6 +16,7 @@ from mmud.evaluators.captions.columns import DISTINCT_ORDERS, CaptionColumns
 from mmud.evaluators.captions.corpus import TokenizedCorpus
 from mmud.evaluators.captions.distinct import distinct_within
 from mmud.evaluators.captions.document_frequencies import DocumentFrequencies, image_counts
+from mmud.evaluators.captions.inputs import Extra, Missing, check_ids, check_text
 from mmud.evaluators.captions.metrics import CIDER_METRICS, METRICS, per_image, reduce_columns, signature_fields
 from mmud.evaluators.captions.ngrams import Matches, NgramCounts, count_ngrams, match_candidates
 from mmud.evaluators.captions.rouge import score_rouge_l
@@ -25,11 +25,6 @@ from mmud.evaluators.signatures import signature
 
 Floats = NDArray[np.float64]
 Tokens = Sequence[str]
-
-#: The longest caption that is tokenised, in characters.
-LONGEST_CAPTION = 50_000
-# How many ids a message names.
-_NAMED = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +70,8 @@ def score_captions(
     *,
     frequencies: DocumentFrequencies | None = None,
     cider: bool = True,
-    missing: Literal["refuse", "empty"] = "refuse",
-    extra: Literal["refuse", "ignore"] = "refuse",
+    missing: Missing = "refuse",
+    extra: Extra = "refuse",
 ) -> CaptionScores:
     """CIDEr-D, CIDEr, BLEU, ROUGE-L, lengths and distinct-n of captions.
 
@@ -92,14 +87,12 @@ def score_captions(
         MmudError: MM850 for missing candidates, MM851 for extra ones, MM853 for what is not text or too long, MM854 for
             references that are absent or all empty, MM855 for CIDEr on one image without frozen frequencies.
     """
-    filled = _check_ids(references, candidates, missing, extra)
-    reference_tokens = {}
-    for name, captions in references.items():
-        if isinstance(captions, str):
-            message = "the references of an image must be a list of captions, not one string"
-            raise MmudError(codes.CAPTION_MALFORMED, message, Place(sample=str(name)))
-        reference_tokens[name] = [_tokenized(caption, name, "reference") for caption in captions]
-    candidate_tokens = {name: _tokenized(candidates.get(name, ""), name, "caption") for name in references}
+    filled = check_ids(references, candidates, missing, extra)
+    reference_tokens = {
+        name: [tokenize(check_text(caption, name, "reference")) for caption in captions]
+        for name, captions in references.items()
+    }
+    candidate_tokens = {name: tokenize(check_text(candidates.get(name, ""), name, "caption")) for name in references}
     columns = _columns(reference_tokens, candidate_tokens, frequencies, cider)
     return CaptionScores(columns, TOKENIZER_NAME, _frequency_name(frequencies, cider), filled)
 
@@ -116,7 +109,7 @@ def score_tokens(
     Raises:
         MmudError: As `score_captions`, MM853 aside.
     """
-    _check_ids(references, candidates, "refuse", "refuse")
+    check_ids(references, candidates)
     columns = _columns(references, candidates, frequencies, cider)
     return CaptionScores(columns, "given", _frequency_name(frequencies, cider))
 
@@ -127,40 +120,6 @@ def _frequency_name(frequencies: DocumentFrequencies | None, cider: bool) -> str
     return frequencies.name if frequencies is not None else "self"
 
 
-def _check_ids(
-    references: Mapping[str, object], candidates: Mapping[str, object], missing: str, extra: str
-) -> tuple[str, ...]:
-    """The ids that are missing and allowed to be."""
-    if not references:
-        raise MmudError(codes.REFERENCES_UNUSABLE, "there is no image to score")
-    absent = [name for name in references if name not in candidates]
-    if absent and missing == "refuse":
-        raise MmudError(
-            codes.CAPTION_MISSING, f"{len(absent)} of {len(references)} images have no caption: {_some(absent)}"
-        )
-    unknown = [name for name in candidates if name not in references]
-    if unknown and extra == "refuse":
-        raise MmudError(
-            codes.CAPTION_EXTRA, f"{len(unknown)} captions are of images without references: {_some(unknown)}"
-        )
-    return tuple(absent)
-
-
-def _some(names: Sequence[object]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(str(name) for name in names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _tokenized(caption: object, name: str, what: str) -> list[str]:
-    if not isinstance(caption, str):
-        message = f"a {what} must be a string, not {type(caption).__name__}: {caption!r:.80}"
-        raise MmudError(codes.CAPTION_MALFORMED, message, Place(sample=str(name)))
-    if len(caption) > LONGEST_CAPTION:
-        message = f"a {what} of {len(caption)} characters; the most is {LONGEST_CAPTION}"
-        raise MmudError(codes.CAPTION_MALFORMED, message, Place(sample=str(name)))
-    return tokenize(caption)
-
-
 def _columns(
     references: Mapping[str, Sequence[Tokens]],
     candidates: Mapping[str, Tokens],
@@ -168,9 +127,6 @@ def _columns(
     cider: bool,
 ) -> CaptionColumns:
     names = list(references)
-    bare = [name for name in names if not len(references[name])]
-    if bare:
-        raise MmudError(codes.REFERENCES_UNUSABLE, f"{len(bare)} images have no reference: {_some(bare)}")
     corpus = TokenizedCorpus.build([references[name] for name in names], [candidates[name] for name in names])
     is_reference = corpus.is_reference
     reference_words = np.bincount(corpus.image, weights=corpus.words.lengths * is_reference, minlength=len(names))
