@@ -1,0 +1,1 @@
+"""Writers of other tools' formats: one file a format, each saying what its format cannot hold."""

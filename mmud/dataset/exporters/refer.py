@@ -1,0 +1,113 @@
+"""The REFER layout of the RefCOCO family: ``refs(SPLIT_BY).p`` with ``instances.json``, as its readers open it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from mmud.dataset.exporters.base import Exporter, Item, Option
+from mmud.dataset.exporters.ids import id_tables
+from mmud.dataset.exporters.instances import COCO_LOSSES, Instances
+from mmud.dataset.exporters.names import safe_stem
+from mmud.dataset.exporters.streams import json_list, json_table, pickled_list
+
+DATASETS = ("refcoco", "refcoco+", "refcocog", "refclef")
+SPLIT_NAMES = {"valid": "val", "validation": "val"}
+"""REFER's readers know train, val, test, testA and so on."""
+
+_WORD = re.compile(r"\w+(?:['’]\w+)*")
+_TEXT = "the layout has refs, instances and captions and no place for it"
+NEW_REF_IDS = "repeated ref ids"
+RENAMED_SPLITS = "split names"
+
+
+class ReferExporter(Exporter):
+    """``DATASET/refs(SPLIT_BY).p`` and ``.json``, ``DATASET/instances.json``, ``DATASET/captions.json``, and the images."""
+
+    name: ClassVar[str] = "refer"
+    title: ClassVar[str] = "REFER layout of RefCOCO, RefCOCO+, RefCOCOg and RefCLEF"
+    cannot_hold: ClassVar[Mapping[str, str]] = {
+        "questions": _TEXT,
+        "answers": _TEXT,
+        "tags": _TEXT,
+        "provenance": _TEXT,
+        NEW_REF_IDS: "an id occurs once: the first ref of each kept it, these were given a new one",
+        RENAMED_SPLITS: "REFER's readers call the split val; these samples' split was renamed",
+        **COCO_LOSSES,
+    }
+    options: ClassVar[Mapping[str, Option]] = {
+        "dataset": Option("the folder's name; REFER's readers accept these alone", "refcoco", DATASETS),
+        "split_by": Option("what stands in refs(…).p: unc, umd, google, or a name of your own", "mmud"),
+    }
+
+    def begin(self) -> None:
+        """Refs and instances of all splits share their files: they stay open from the first split to the last."""
+        job = self.job
+        self._ids = id_tables(job.dataset)
+        self._instances = Instances(job, self._ids, rle_as_list=True)
+        clef = job.options["dataset"] == "refclef"
+        self._images = "images/saiapr_tc-12" if clef else "images/mscoco/images/train2014"
+        self._sentences = 0
+        self._captions = 0
+        folder = job.folder / job.options["dataset"]
+        refs = f"refs({safe_stem(job.options['split_by'])})"
+        info = {"description": f"{job.dataset.name}: exported from MMUD", "version": job.dataset.fingerprint}
+        head, arrays = {"info": info}, ("images", "annotations")
+        self._instance_file = job.stack.enter_context(json_table(folder / "instances.json", head, arrays))
+        self._caption_file = job.stack.enter_context(json_table(folder / "captions.json", head, arrays))
+        self._pickle = job.stack.enter_context(pickled_list(folder / f"{refs}.p"))
+        self._json = job.stack.enter_context(json_list(folder / f"{refs}.json"))
+
+    def write_split(self, split: str, items: Iterator[Item]) -> None:
+        renamed = SPLIT_NAMES.get(split, split)
+        for item in items:
+            name = self.job.image_name(item, self._images, original=True)
+            self.job.save_image(item, f"{self._images}/{name}", split)
+            image = self._instances.image(item.sample, name)
+            self._instance_file.add("images", image)
+            self._caption_file.add("images", image)
+            if item.sample.caption:
+                self._captions += 1
+                row = {"id": self._captions, "image_id": image["id"], "caption": item.sample.caption}
+                self._caption_file.add("annotations", row)
+            for number, masked in enumerate(item.sample.objects, start=1):
+                annotation = self._instances.annotation(item.sample, number, image["id"])
+                self._instance_file.add("annotations", annotation)
+                if masked.phrases:
+                    self._add_ref(self._ref(masked.ref_id, masked.phrases, annotation, name, renamed))
+            self.job.counts["image rows"] += 1
+            self.job.counts["annotations"] += len(item.sample.objects)
+            self.job.losses[RENAMED_SPLITS] += renamed != split
+
+    def _ref(
+        self, own: int | None, phrases: tuple[str, ...], annotation: Mapping[str, Any], file_name: str, split: str
+    ) -> dict[str, Any]:
+        ref_id, kept = self._ids.refs.take(own)
+        self.job.losses[NEW_REF_IDS] += own is not None and not kept
+        sentences = []
+        for phrase in phrases:
+            tokens = _WORD.findall(phrase.lower())
+            sentences.append({"sent_id": self._sentences, "sent": phrase, "raw": phrase, "tokens": tokens})
+            self._sentences += 1
+        return {
+            "ref_id": ref_id,
+            "ann_id": annotation["id"],
+            "image_id": annotation["image_id"],
+            "category_id": annotation["category_id"],
+            "split": split,
+            "file_name": file_name,
+            "sent_ids": [sentence["sent_id"] for sentence in sentences],
+            "sentences": sentences,
+        }
+
+    def _add_ref(self, ref: dict[str, Any]) -> None:
+        self._pickle.add(ref)
+        self._json.add(ref)
+        self.job.counts["refs"] += 1
+        self.job.counts["sentences"] += len(ref["sentences"])
+
+    def finish(self) -> None:
+        licenses = self._instances.licenses.rows()
+        self._instance_file.tail = {"categories": self._ids.categories.rows(), "licenses": licenses}
+        self._caption_file.tail = {"licenses": licenses}
