@@ -1,4 +1,4 @@
-"""The nouns everyone shares: tasks, masked objects, samples."""
+"""The nouns everyone shares: tasks, masked objects, samples, predictions."""
 
 from __future__ import annotations
 
@@ -190,3 +190,75 @@ class Sample(_Record):
                 f"cannot read the image: {error}",
                 Place(sample=self.sample_id, file=self.image.path),
             ) from error
+
+
+class PredictedMask(_Record):
+    """One mask of a prediction, not yet checked.
+
+    Attributes:
+        segmentation: the mask at the image's size; None where the system gives none.
+        tag: the number of the answer's tag that it belongs to; None where masks go by position.
+        no_target: the system says that the expression means nothing in this image. Always so without a segmentation; some
+            protocols look at the flag and at the mask apart.
+    """
+
+    segmentation: Segmentation | None = None
+    tag: Annotated[int, Field(ge=1)] | None = None
+    no_target: bool = False
+
+    @model_validator(mode="after")
+    def _absent_means_no_target(self) -> Self:
+        if self.segmentation is None and not self.no_target:
+            object.__setattr__(self, "no_target", True)
+        return self
+
+
+class Prediction(_Record):
+    """What a system says about one sample in one task; fields of other tasks stay empty.
+
+    Attributes:
+        sample_id: the sample's.
+        task: which of the four.
+        masks: referring: one for each object of the sample, in order; reasoning: one for each tag that has a mask.
+        answer: the answer's text, with its tags (reasoning).
+        caption: the caption (captioning).
+        image: path of the image, relative to the folder of predictions (generation).
+        feature: the image's feature, where the system has it (generation).
+    """
+
+    sample_id: str = Field(min_length=1)
+    task: Task
+    masks: tuple[PredictedMask, ...] = ()
+    answer: str = ""
+    caption: str = ""
+    image: str | None = None
+    feature: tuple[Finite, ...] | None = None
+
+    def to_row(self) -> dict[str, Any]:
+        """The line of the task's file."""
+        row: dict[str, Any] = {"sample_id": self.sample_id}
+        if self.task is Task.REFERRING_SEGMENTATION:
+            row["masks"] = [_referring_mask_row(mask) for mask in self.masks]
+        elif self.task is Task.REASONING_SEGMENTATION:
+            row["answer"] = self.answer
+            row["masks"] = [_reasoning_mask_row(mask) for mask in self.masks]
+        elif self.task is Task.CAPTIONING:
+            row["caption"] = self.caption
+        else:
+            row["image"] = self.image
+            if self.feature is not None:
+                row["feature"] = list(self.feature)
+        return row
+
+
+def _flag(mask: PredictedMask) -> dict[str, bool]:
+    return {"no_target": True} if mask.no_target and mask.segmentation is not None else {}
+
+
+def _referring_mask_row(mask: PredictedMask) -> dict[str, Any] | None:
+    row = _segmentation_row(mask.segmentation)
+    return None if row is None else {**row, **_flag(mask)}
+
+
+def _reasoning_mask_row(mask: PredictedMask) -> dict[str, Any]:
+    return {"tag": mask.tag, "segmentation": _segmentation_row(mask.segmentation), **_flag(mask)}
