@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmud import __version__
+from mmud.dataset.card import CARD_NAME, render_card
 from mmud.dataset.fingerprint import fingerprint_of
 from mmud.dataset.manifest import FORMAT_VERSION, Manifest, Shard, Split
 from mmud.dataset.schema import schema
@@ -179,7 +180,7 @@ class DatasetWriter:
             sources: what each source says of itself.
             recipe: how to build the same bytes again.
             name: of the dataset; the folder's name when left out.
-            files: further text files for the folder, name -> content.
+            files: further text files for the folder, name -> content; one called README.md takes the place of the card.
 
         Returns:
             The finished dataset.
@@ -219,7 +220,8 @@ class DatasetWriter:
         manifest.write(self.partial)
         manifest = manifest.model_copy(update={"fingerprint": fingerprint_of(Dataset(self.partial))})
         manifest.write(self.partial)
-        for file_name, content in (files or {}).items():
+        texts = {CARD_NAME: render_card(Dataset(self.partial)), **(files or {})}
+        for file_name, content in texts.items():
             write_text(self.partial / file_name, content)
         # The plan goes first: a build killed between these lines begins afresh instead of trusting half a journal.
         (self.partial / PLAN_NAME).unlink()
