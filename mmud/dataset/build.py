@@ -13,7 +13,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
@@ -115,6 +115,11 @@ def build(
             report.note(row)
         return report
 
+    # What is recorded names every option, those left to their defaults too: a default may change, a recipe must not.
+    tables = [
+        {"type": table["type"], **source.options()} for table, source in zip(recipe.sources, sources, strict=True)
+    ]
+    recipe = replace(recipe, sources=tuple(tables))
     descriptions = [source.describe() for source in sources]
     writer = DatasetWriter(
         output, {"recipe": recipe.to_dict(), "sources": descriptions, "skip": skip_broken}, recipe.images, force
