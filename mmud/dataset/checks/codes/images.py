@@ -1,23 +1,9 @@
-"""MM5xx: image files; a missing one is declared in `mmud.codes`."""
+"""MM5xx: image files; missing, unreadable and too large ones are declared in `mmud.codes`."""
 
 from __future__ import annotations
 
 from mmud.errors import Severity, declare
 
-IMAGE_UNREADABLE = declare(
-    "MM502",
-    "image unreadable",
-    "Fetch the image again from its source.",
-    "The bytes are no image of a known format, or are damaged at the start. HTML error pages saved under an image's "
-    "name are common.",
-)
-IMAGE_TRUNCATED = declare(
-    "MM503",
-    "image truncated or damaged",
-    "Fetch the image again from its source.",
-    "The header reads well and decoding fails further on: the file is cut off, or bytes in it changed. Some tools "
-    "fill what is missing with grey and go on in silence.",
-)
 IMAGE_SIZE = declare(
     "MM504",
     "image and sample differ in size",
@@ -25,12 +11,12 @@ IMAGE_SIZE = declare(
     "The image's width and height are not the sample's. If they are swapped, look for a rotation in the image's EXIF "
     "data; if they are scaled, masks and image no longer fit.",
 )
-IMAGE_BOMB = declare(
+IMAGE_TRUNCATED = declare(
     "MM505",
-    "image has too many pixels",
-    "Replace the image; if it is genuine, scale it down with its masks.",
-    "The header announces more than 89,478,485 pixels (Pillow's bound). A file of a few kilobytes can announce "
-    "gigabytes. Such an image is never decoded.",
+    "image truncated or damaged",
+    "Fetch the image again from its source.",
+    "The header reads well and decoding fails further on: the file is cut off, or bytes in it changed. Some tools "
+    "fill what is missing with grey and go on in silence.",
 )
 IMAGE_FORMAT = declare(
     "MM506",

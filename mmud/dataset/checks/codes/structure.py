@@ -21,7 +21,7 @@ LIST_LENGTH = declare(
 NUMBER_BOUNDS = declare(
     "MM112",
     "number outside its bounds",
-    "Correct the number that the message names: finite, and above 0 for sizes, at least 0 for areas.",
+    "Correct the number that the message names: finite, from 1 to 65,500 for sides, at least 0 for areas.",
     "A width or height that is not positive, an area that is negative, or a coordinate that is NaN or infinite. Such "
     "numbers usually come from a division by zero or from a missing value that was written as -1.",
 )
