@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 
-MAX_STEM = 100
-"""Characters; with an extension and a digest well under the 255 bytes that file systems take."""
+MAX_STEM = 70
+"""Characters; with two digests and an extension under the 100 that a plain tar header takes, and file systems' 255."""
 
 _FOREIGN = re.compile(r"[^A-Za-z0-9._-]+")
 _FOREIGN_OR_DOT = re.compile(r"[^A-Za-z0-9_-]+")

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, cast
 
 from mmud.dataset import codes
+from mmud.dataset.card import CARD_NAME, render_card
 from mmud.dataset.exporters.base import Exporter, Item, Job
 from mmud.dataset.exporters.images import file_name_of
 from mmud.dataset.exporters.names import safe_stem
 from mmud.dataset.writer import SHARD_ROWS, DatasetWriter
 from mmud.errors import MmudError, Place
-from mmud.files import write_text
 
-_CARD = "README.md"
 _RECIPE = "the recipe"
 
 
@@ -45,7 +43,6 @@ class NativeExporter(Exporter):
         self._inner = self.job.folder / "dataset"
         self._writer = DatasetWriter(self._inner, {"export": self.job.dataset.fingerprint}, self._images)
         self._shards: dict[str, int] = {}
-        self._rows: Counter[str] = Counter()
 
     def write_split(self, split: str, items: Iterator[Item]) -> None:
         size = self.job.shard_size or SHARD_ROWS[self._images]
@@ -60,7 +57,6 @@ class NativeExporter(Exporter):
     def _row(self, item: Item, split: str) -> dict[str, Any]:
         row = item.sample.to_row()
         self.job.counts["samples"] += 1
-        self._rows[split] += 1
         if self._images == "embed" and item.image is not None:
             # As a build does: the bytes, and the name alone of the file that they came from.
             own = file_name_of(item.sample) or f"{item.sample.sample_id}.{item.image.extension}"
@@ -78,18 +74,15 @@ class NativeExporter(Exporter):
             os.replace(child, self.job.folder / child.name)
         self._inner.rmdir()
         self.job.losses[_RECIPE] += manifest.recipe is not None
-        self._copy_card()
+        self._note_card()
 
-    def _copy_card(self) -> None:
-        """The card names the files of every split, and counts: it holds for a whole copy alone."""
-        card = self.job.dataset.path / _CARD
-        if not card.exists():
-            return
-        whole = {split: self.job.dataset.length(split) for split in self.job.dataset.splits}
-        if {split: self._rows[split] for split in whole} == whole:
-            write_text(self.job.folder / _CARD, card.read_text("utf-8"))
-        else:
-            self.job.note("The dataset card was not copied: it describes all splits. `mmud card` writes a new one.")
+    def _note_card(self) -> None:
+        """The writer has made a card for what was written; words that a person added to the dataset's own stay there."""
+        card = self.job.dataset.path / CARD_NAME
+        if card.exists() and card.read_text("utf-8", "replace") != render_card(self.job.dataset):
+            self.job.note(
+                f"{CARD_NAME} was written anew; changes made by hand in the dataset's own were not carried over."
+            )
 
 
 def refuse_strange_splits(job: Job) -> None:

@@ -11,6 +11,7 @@ from mmud.dataset.exporters.ids import id_tables
 from mmud.dataset.exporters.instances import COCO_LOSSES, Instances
 from mmud.dataset.exporters.names import safe_stem
 from mmud.dataset.exporters.streams import json_list, json_table, pickled_list
+from mmud.records import Sample
 
 DATASETS = ("refcoco", "refcoco+", "refcocog", "refclef")
 SPLIT_NAMES = {"valid": "val", "validation": "val"}
@@ -19,6 +20,7 @@ SPLIT_NAMES = {"valid": "val", "validation": "val"}
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 _TEXT = "the layout has refs, instances and captions and no place for it"
 NEW_REF_IDS = "repeated ref ids"
+REFLESS = "ref ids of objects without a phrase"
 RENAMED_SPLITS = "split names"
 
 
@@ -33,6 +35,7 @@ class ReferExporter(Exporter):
         "tags": _TEXT,
         "provenance": _TEXT,
         NEW_REF_IDS: "an id occurs once: the first ref of each kept it, these were given a new one",
+        REFLESS: "a ref has a sentence; the objects are kept as annotations",
         RENAMED_SPLITS: "REFER's readers call the split val; these samples' split was renamed",
         **COCO_LOSSES,
     }
@@ -40,6 +43,9 @@ class ReferExporter(Exporter):
         "dataset": Option("the folder's name; REFER's readers accept these alone", "refcoco", DATASETS),
         "split_by": Option("what stands in refs(…).p: unc, umd, google, or a name of your own", "mmud"),
     }
+
+    def losses(self, sample: Sample) -> Iterator[tuple[str, int]]:
+        yield REFLESS, sum(item.ref_id is not None and not item.phrases for item in sample.objects)
 
     def begin(self) -> None:
         """Refs and instances of all splits share their files: they stay open from the first split to the last."""
