@@ -33,7 +33,7 @@ def safe_stem(text: str, dots: bool = True) -> str:
     stem = (_FOREIGN if dots else _FOREIGN_OR_DOT).sub("_", text).strip("._-")[:MAX_STEM].rstrip("._-")
     if stem.partition(".")[0].lower() in _RESERVED:
         stem = f"_{stem}"
-    if stem == text:
+    if stem and stem == text:
         return stem
     return f"{stem or 'sample'}-{_digest(text)}"
 

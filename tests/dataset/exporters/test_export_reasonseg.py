@@ -122,7 +122,7 @@ def test_a_crowd_of_the_targets_category_is_ignored(tmp_path: Path) -> None:
 
 @pytest.mark.data
 def test_real_masks_are_exact_for_lisa(coco_mini: Dataset, tmp_path: Path) -> None:
-    """COCO's own polygons, read the same way, reach a mean IoU of 0.92 with COCO's masks on these images."""
+    """Traced masks are drawn pixel for pixel; COCO's own polygons, cut to whole numbers by the same reader, are not."""
     samples = []
     for sample in coco_mini.samples("val", images=True):
         numbers = [number for number, item in enumerate(sample.objects, 1) if not item.iscrowd]
@@ -151,5 +151,7 @@ def test_real_masks_are_exact_for_lisa(coco_mini: Dataset, tmp_path: Path) -> No
                 plain.append((drawn & true).sum())
                 whole.append((drawn | true).sum())
     assert compared > 500
-    # What copying the polygons would have cost, and tracing does not.
-    assert np.mean(np.array(plain) / np.maximum(whole, 1)) < 0.95
+    # What copying the polygons would have cost, and tracing does not; docs/export.md quotes this line.
+    copied = float(np.mean(np.array(plain) / np.maximum(whole, 1)))
+    print(f"{compared} masks exact; the source's {len(plain)} polygons, read the same way: mean IoU {copied:.3f}")
+    assert copied < 0.95
