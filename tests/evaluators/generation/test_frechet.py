@@ -44,6 +44,22 @@ def test_equals_torch_fidelity_formula(network_features, count_a, count_b, dimen
     assert frechet_distance(a, b) == pytest.approx(expected, abs=1e-6, rel=1e-7)
 
 
+def test_peers_add_the_noise_of_directions_without_variance(network_features):
+    """Below the dimension the product of covariances has null eigenvalues, which peers' eigensolvers return as +-1e-13 or so.
+
+    The roots of the positive ones add up; without them torch-fidelity's formula gives the same nine digits.
+    """
+    a, b = network_features(150, 512, 1).astype(float), network_features(150, 512, 2, shift=0.1).astype(float)
+    first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    difference = a.mean(0) - b.mean(0)
+    rest = difference @ difference + np.trace(first) + np.trace(second)
+    eigenvalues = np.sort(np.linalg.eigvals(first @ second).real)[::-1]
+    ours = frechet_distance(a, b)
+    assert ours == pytest.approx(rest - 2 * np.sqrt(eigenvalues[:149]).sum(), abs=1e-8)
+    noisy = rest - 2 * np.sqrt(np.maximum(eigenvalues, 0)).sum()
+    assert 1e-8 < ours - noisy < 1e-5
+
+
 @pytest.mark.parametrize(("count_a", "count_b", "dimension"), [(300, 300, 48), (97, 120, 48)])
 def test_equals_scipy_root_where_covariances_are_regular(network_features, count_a, count_b, dimension):
     a, b = network_features(count_a, dimension, 3), network_features(count_b, dimension, 4, shift=0.1)
@@ -146,15 +162,15 @@ def test_same_bits_in_any_order(network_features, count, dimension):
         assert frechet_distance(a[random.permutation(count)], b[random.permutation(count + 7)]) == value
 
 
-@settings(deadline=None, max_examples=25)
-@given(cuts=st.lists(st.integers(1, 2599), max_size=8), dimension=st.sampled_from([8, 1500]))
+@settings(deadline=None, max_examples=15)
+@given(cuts=st.lists(st.integers(1, 2599), max_size=8), dimension=st.sampled_from([8, 1100]))
 def test_same_bits_for_any_batches(network_features, cuts, dimension):
     rows = network_features(2600, dimension, 13)
     whole, batched = FeatureStatistics(dimension), FeatureStatistics(dimension)
     whole.update(rows)
     for part in np.split(rows, sorted(set(cuts))):
         batched.update(part)
-    if dimension == 8:  # the factor of 1,500 dimensions takes a second
+    if dimension == 8:  # the factor of 1,100 dimensions takes a while
         assert np.array_equal(whole.moments().factor, batched.moments().factor)
         assert np.array_equal(whole.moments().mean, batched.moments().mean)
     assert whole.count == batched.count == 2600
