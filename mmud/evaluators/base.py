@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mmud.errors import Finding, MmudError
 from mmud.evaluators import codes
+from mmud.evaluators.protocols import PROTOCOLS as PROTOCOLS  # found here by `mmud plugins`
 from mmud.records import Prediction, Sample, Task
 from mmud.registry import Registry
 
@@ -122,6 +123,15 @@ class Evaluator(ABC):
 
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options()
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether samples must come with their image's bytes."""
+        return False
+
+    def why_not(self) -> str | None:
+        """Why this evaluator cannot work with the options it was given; None when it can."""
+        return None
 
     def applies(self, sample: Sample, task: Task) -> bool:
         """Whether a sample has the labels that this evaluator needs; only samples of the task are asked about."""

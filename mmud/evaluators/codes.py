@@ -125,6 +125,15 @@ NOTHING_TO_SCORE = declare(
     "No task has both labels in the split and a file of predictions.",
     exit_code=ExitCode.PREDICTIONS,
 )
+NOT_SCORED = declare(
+    "MM816",
+    "task was not scored",
+    "Give the evaluator what it needs; the message says what.",
+    "There are predictions for a task whose evaluator cannot work with the options that were given, as images without a "
+    "network that extracts features. The other tasks are scored; name the task with --tasks to make this an error.",
+    severity=Severity.WARNING,
+    exit_code=ExitCode.MISSING_DEPENDENCY,
+)
 ROWS_UNREADABLE = declare(
     "MM820",
     "not a file of rows",

@@ -9,27 +9,23 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Set
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mmud.annotations import codes as mask_codes
-from mmud.annotations import tags
 from mmud.annotations.masks import Mask
-from mmud.errors import Code, Finding, MmudError, Place, Severity
+from mmud.errors import Finding, MmudError, Place
 from mmud.evaluators import codes
+from mmud.evaluators.checking import Expected, Report, checked, place_of
 from mmud.files import require
-from mmud.records import PredictedMask, Prediction, Segmentation, Task
+from mmud.records import Prediction, Task
 
 SUBMISSION_NAME = "submission.json"
 MAX_LINE_BYTES = 64 << 20
 MAX_SUBMISSION_BYTES = 1 << 20
-BATCH_LINES = 512
 
 
 def task_file(task: Task) -> str:
@@ -67,38 +63,6 @@ class SubmissionInfo(BaseModel):
     system: SystemInfo = SystemInfo()
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What is known of a sample before its prediction is read: the image's size, and how many masks referring asks for."""
-
-    height: int
-    width: int
-    objects: int = 0
-
-
-@dataclass
-class FindingLog:
-    """Findings as they come: all are counted, the first of each code are kept.
-
-    Attributes:
-        most: how many findings of one code are kept.
-    """
-
-    most: int = 200
-    kept: list[Finding] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    errors: int = 0
-
-    def __call__(self, finding: Finding) -> None:
-        self.counts[finding.code.id] += 1
-        self.errors += finding.severity >= Severity.ERROR
-        if self.counts[finding.code.id] <= self.most:
-            self.kept.append(finding)
-
-
-Report = Callable[[Finding], None]
-
-
 class PredictionFolder:
     """A folder of predictions.
 
@@ -130,21 +94,26 @@ class PredictionFolder:
         return read_submission_info(file)
 
     def read(
-        self, task: Task, report: Report, expected: Mapping[str, Expected] | None = None
+        self,
+        task: Task,
+        report: Report,
+        expected: Mapping[str, Expected] | None = None,
+        required: Set[str] | None = None,
     ) -> Iterator[Prediction]:
         """The usable predictions of a task, in the order of the file.
 
         Args:
             task: one of ``tasks``.
             report: called with each finding (MM80x); a prediction with an error is left out.
-            expected: the samples to be predicted; ids, sizes and mask counts are held against it.
+            expected: the samples that may be predicted; ids, sizes and mask counts are held against it.
+            required: the samples of ``expected`` that must be predicted; all of them when left out.
         """
         name = task_file(task)
         lines = read_lines(self.path / name, name, report)
         parsed = _parsed(lines, task, name, report)
         if task is Task.GENERATION:
             parsed = self._with_images(parsed, name, report)
-        yield from checked(parsed, task, report, expected, name)
+        yield from checked(parsed, task, report, expected, required, name)
 
     def _with_images(
         self, parsed: Iterable[tuple[int, Prediction]], name: str, report: Report
@@ -154,7 +123,7 @@ class PredictionFolder:
             if problem is None:
                 yield line, prediction
             else:
-                report(Finding(codes.IMAGE_PATH, _place(name, line, prediction.sample_id, "image"), problem))
+                report(Finding(codes.IMAGE_PATH, place_of(name, line, prediction.sample_id, "image"), problem))
 
     def image_path(self, prediction: Prediction) -> Path | None:
         """Where the prediction's image is; None where it has none."""
@@ -201,10 +170,6 @@ def _refuse_constant(name: str) -> Any:
     raise _NotFinite(f"{name} is no number")
 
 
-def _place(file: str | None, line: int | None, sample: str | None = None, name: str | None = None) -> Place:
-    return Place(sample=sample, file=file, line=line, field=name)
-
-
 def read_lines(path: Path, name: str, report: Report) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each line's number, from 1, and its JSON object; lines that are none are reported as MM804 or MM808."""
     with open(path, "rb") as stream:
@@ -213,7 +178,7 @@ def read_lines(path: Path, name: str, report: Report) -> Iterator[tuple[int, dic
             if not raw:
                 return
             if len(raw) > MAX_LINE_BYTES:
-                report(Finding(codes.LINE_UNREADABLE, _place(name, number), f"longer than {MAX_LINE_BYTES:,} bytes"))
+                report(Finding(codes.LINE_UNREADABLE, place_of(name, number), f"longer than {MAX_LINE_BYTES:,} bytes"))
                 return
             if raw.isspace():
                 continue
@@ -222,9 +187,9 @@ def read_lines(path: Path, name: str, report: Report) -> Iterator[tuple[int, dic
                 if not isinstance(value, dict):
                     raise ValueError(f"{type(value).__name__}, not an object")
             except _NotFinite as error:
-                report(Finding(codes.NOT_FINITE, _place(name, number), str(error)))
+                report(Finding(codes.NOT_FINITE, place_of(name, number), str(error)))
             except (ValueError, RecursionError) as error:
-                report(Finding(codes.LINE_UNREADABLE, _place(name, number), f"no JSON object: {error}"))
+                report(Finding(codes.LINE_UNREADABLE, place_of(name, number), f"no JSON object: {error}"))
             else:
                 yield number, value
 
@@ -314,145 +279,4 @@ def _parsed(
         try:
             yield number, parse_row(row, task)
         except MmudError as error:
-            report(Finding(error.code, _place(name, number, error.where.sample), error.message))
-
-
-def checked(
-    predictions: Iterable[tuple[int | None, Prediction]],
-    task: Task,
-    report: Report,
-    expected: Mapping[str, Expected] | None = None,
-    file: str | None = None,
-) -> Iterator[Prediction]:
-    """The usable ones of a task's predictions: masks valid and at the image's size, ids known and each once.
-
-    Args:
-        predictions: each with its line, or None where they come from no file.
-        task: theirs.
-        report: called with each finding (MM802, MM803, MM806 to MM811).
-        expected: as for `PredictionFolder.read`; samples of it that have no prediction are reported as MM801.
-        file: named in findings.
-    """
-    seen: set[str] = set()
-    iterator = iter(predictions)
-    while batch := list(itertools.islice(iterator, BATCH_LINES)):
-        known = [item for item in batch if _id_is_good(item, seen, expected, report, file)]
-        yield from _good_masks(known, task, report, expected, file)
-    if expected is not None:
-        for sample in sorted(expected.keys() - seen):
-            report(Finding(codes.MISSING_IDS, _place(file, None, sample), "no prediction"))
-
-
-def _id_is_good(
-    item: tuple[int | None, Prediction],
-    seen: set[str],
-    expected: Mapping[str, Expected] | None,
-    report: Report,
-    file: str | None,
-) -> bool:
-    line, prediction = item
-    place = _place(file, line, prediction.sample_id)
-    if expected is not None and prediction.sample_id not in expected:
-        report(Finding(codes.UNKNOWN_ID, place, f"the split asks for no prediction of {prediction.sample_id!r}"))
-        return False
-    if prediction.sample_id in seen:
-        report(Finding(codes.REPEATED_ID, place, f"{prediction.sample_id!r} has a line already"))
-        return False
-    seen.add(prediction.sample_id)
-    return True
-
-
-def _good_masks(
-    batch: Sequence[tuple[int | None, Prediction]],
-    task: Task,
-    report: Report,
-    expected: Mapping[str, Expected] | None,
-    file: str | None,
-) -> Iterator[Prediction]:
-    """The predictions of a batch whose masks are all good, their counts in the one form that `Mask` computes with."""
-    owners = [
-        (row, position)
-        for row, (_, prediction) in enumerate(batch)
-        for position, mask in enumerate(prediction.masks)
-        if mask.segmentation is not None
-    ]
-    segmentations = [batch[row][1].masks[position].segmentation for row, position in owners]
-    replaced: dict[int, list[PredictedMask]] = {}
-    bad: set[int] = set()
-    for (row, position), segmentation, mask in zip(
-        owners, segmentations, check_segmentations(segmentations), strict=True
-    ):
-        line, prediction = batch[row]
-        assert segmentation is not None
-        problem = _mask_problem(segmentation, mask, expected.get(prediction.sample_id) if expected else None)
-        if problem is not None:
-            place = Place(sample=prediction.sample_id, object=position + 1, file=file, line=line)
-            report(Finding(problem[0], place, problem[1]))
-            bad.add(row)
-        elif isinstance(mask, Mask) and mask.counts != segmentation.counts.encode("ascii"):
-            masks = replaced.setdefault(row, list(prediction.masks))
-            masks[position] = masks[position].model_copy(update={"segmentation": mask.to_record()})
-    for row, (line, prediction) in enumerate(batch):
-        if row in replaced:
-            prediction = prediction.model_copy(update={"masks": tuple(replaced[row])})  # noqa: PLW2901
-        place = _place(file, line, prediction.sample_id)
-        if not _masks_fit(prediction, task, report, expected, place):
-            bad.add(row)
-        if row not in bad:
-            yield prediction
-
-
-def check_segmentations(segmentations: Sequence[Segmentation | None]) -> list[Mask | MmudError | None]:
-    """Each segmentation as a mask, or the error (MM201, MM202) that says what is wrong with it; None stays None."""
-    present = [index for index, value in enumerate(segmentations) if value is not None]
-    texts, sizes = [], []
-    for index in present:
-        segmentation = segmentations[index]
-        assert segmentation is not None
-        # The bytes of a character beyond ASCII are outside the alphabet of counts, so it is refused with the rest.
-        texts.append(segmentation.counts.encode("utf-8", "surrogatepass"))
-        sizes.append(segmentation.size)
-    found: list[Mask | MmudError | None] = [None] * len(segmentations)
-    for index, mask in zip(present, Mask.from_many_counts(texts, sizes), strict=True):
-        found[index] = mask
-    return found
-
-
-def _mask_problem(
-    segmentation: Segmentation, mask: Mask | MmudError | None, expected: Expected | None
-) -> tuple[Code, str] | None:
-    if isinstance(mask, MmudError):
-        code = codes.MASK_OTHER_SIZE if mask.code == mask_codes.MASK_SIZE else codes.MASK_INVALID
-        return code, mask.message
-    if expected is not None and segmentation.size != (expected.height, expected.width):
-        height, width = segmentation.size
-        message = f"the mask is {height} x {width}, the image {expected.height} x {expected.width} (height x width)"
-        return codes.MASK_OTHER_SIZE, message
-    return None
-
-
-def _masks_fit(
-    prediction: Prediction, task: Task, report: Report, expected: Mapping[str, Expected] | None, place: Place
-) -> bool:
-    """Whether the masks go with the objects, or with the answer's tags; oddities that can be scored are reported only."""
-    if task is Task.REFERRING_SEGMENTATION and expected is not None:
-        wanted = expected[prediction.sample_id].objects
-        if wanted != len(prediction.masks):
-            report(Finding(codes.MASK_COUNT, place, f"{len(prediction.masks)} masks, {wanted} objects"))
-    if task is Task.REASONING_SEGMENTATION:
-        numbers = [mask.tag for mask in prediction.masks]
-        repeated = [number for number, count in Counter(numbers).items() if count > 1]
-        if repeated:
-            report(Finding(codes.TAG_REPEATED, place, f"tag {repeated[0]} has {numbers.count(repeated[0])} masks"))
-            return False
-        if numbers:
-            mentioned = set(tags.indices(prediction.answer))
-            for number in numbers:
-                if number not in mentioned:
-                    report(Finding(codes.TAG_NOT_MENTIONED, place, f"tag {number} has a mask and no mention"))
-    return True
-
-
-def trusted(segmentation: Segmentation) -> Mask:
-    """The mask of a segmentation that a reader here has checked."""
-    return Mask(*segmentation.size, segmentation.counts.encode("ascii"))
+            report(Finding(error.code, place_of(name, number, error.where.sample), error.message))

@@ -70,9 +70,7 @@ def less_ignored(masks: Sequence[Mask], view: View, ignored: Sequence[Mask | Non
     """Masks without the pixels that are to be ignored, where the view leaves them out."""
     if ignored is None or not view.ignore or view.resolution is not None:
         return list(masks)
-    return [
-        mask if away is None else without(mask, away) for mask, away in zip(masks, ignored, strict=True)
-    ]
+    return [mask if away is None else without(mask, away) for mask, away in zip(masks, ignored, strict=True)]
 
 
 def _drawn(group: Sequence[Label], view: View) -> Mask:

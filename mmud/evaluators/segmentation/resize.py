@@ -31,7 +31,8 @@ def source_positions(source: int, target: int) -> Int64:
     scale = source / target
     steps = np.full(target, scale)
     steps[0] = scale * 0.5
-    return np.minimum(np.floor(np.cumsum(steps)), source - 1).astype(np.int64)
+    positions: Int64 = np.minimum(np.floor(np.cumsum(steps)), source - 1).astype(np.int64)
+    return positions
 
 
 @lru_cache(maxsize=256)
@@ -115,7 +116,8 @@ def _repeated(owner: Int64, column: Int64, times: Int64) -> Int64:
     sizes = np.diff(np.append(starts, len(owner)))
     totals = sizes * times[starts]
     offset = np.arange(totals.sum()) - np.repeat(np.cumsum(totals) - totals, totals)
-    return np.repeat(starts, totals) + offset % np.repeat(sizes, totals)
+    order: Int64 = np.repeat(starts, totals) + offset % np.repeat(sizes, totals)
+    return order
 
 
 def _encode(pieces: _Pieces, count: int) -> list[bytes]:

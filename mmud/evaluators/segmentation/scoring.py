@@ -37,7 +37,9 @@ METRICS: tuple[Metric, ...] = (
     Metric("T-acc", description="Share of expressions with a target for which one was predicted."),
     Metric(BOUNDARY, description="Mean boundary IoU (Cheng et al. 2021, dilation 0.02 of the diagonal)."),
     Metric("tag_recall", description=f"Share of true tags whose object a predicted mask covers at IoU {FOUND_AT}."),
-    Metric("tag_precision", description=f"Share of predicted tags whose mask covers a tagged object at IoU {FOUND_AT}."),
+    Metric(
+        "tag_precision", description=f"Share of predicted tags whose mask covers a tagged object at IoU {FOUND_AT}."
+    ),
 )
 
 COUNTED_BY: Mapping[str, str] = {
@@ -128,7 +130,7 @@ def _credited(
     if protocol.empty is EmptyRule.NEVER:
         return np.zeros_like(silent)
     if protocol.empty is EmptyRule.EMPTY_UNION:
-        empty = union == 0
+        empty: NDArray[np.bool_] = union == 0
         return empty & ~absent if protocol.missing is MissingRule.LEFT_OUT else empty
     if protocol.empty is EmptyRule.FLAGGED:
         return silent

@@ -33,6 +33,7 @@ class UnitTable:
         boundary_intersection, boundary_union: pixels in both and in any boundary; ABSENT where they were not asked for.
         grefcoco: whether the sample comes from gRefCOCO, which one protocol treats on its own.
         tagged: whether the unit is a tag of an answer, true or predicted; it counts for grounding.
+        words: of the expression that the object was asked for by; ABSENT where there is none.
         category: of the object; "" for an extra mask, "mixed" for an expression about several.
     """
 
@@ -45,6 +46,7 @@ class UnitTable:
     boundary_union: Int64
     grefcoco: NDArray[np.bool_]
     tagged: NDArray[np.bool_]
+    words: Int64
     category: NDArray[np.object_]
 
     def __len__(self) -> int:
@@ -71,6 +73,7 @@ class UnitTable:
             boundary_union=_numbers(optional.get("boundary_union"), count),
             grefcoco=_flags(optional.get("grefcoco"), count),
             tagged=_flags(optional.get("tagged"), count),
+            words=_numbers(optional.get("words"), count),
             category=_texts(optional.get("category"), count),
         )
 
@@ -136,20 +139,16 @@ def unit_type() -> pa.StructType:
             ("boundary_union", pa.int64()),
             ("grefcoco", pa.bool_()),
             ("tagged", pa.bool_()),
+            ("words", pa.int32()),
         ]
     )
 
 
-def unit_row(where: Mapping[str, Any], table: UnitTable, position: int) -> dict[str, Any]:
-    """One unit as rows hold it; `unit_rows` does many."""
-    return unit_rows([where], table, [position])[0]
-
-
-def unit_rows(where: Sequence[Mapping[str, Any]], table: UnitTable, positions: Sequence[int]) -> list[dict[str, Any]]:
+def unit_rows(where: Sequence[Mapping[str, Any]], table: UnitTable) -> list[dict[str, Any]]:
     """Units as rows hold them: each entry of ``where`` (view, unit, object, tag) with the numbers at its position."""
     columns: dict[str, list[Any]] = {}
     for column in fields(UnitTable):
-        values = getattr(table, column.name)[list(positions)]
+        values = getattr(table, column.name)
         listed = values.tolist()
         if values.dtype.kind == "i":
             listed = [None if value == ABSENT else value for value in listed]
