@@ -46,7 +46,7 @@ def stats(
     quiet: QuietFlag = False,
     verbose: VerboseFlag = False,
 ) -> None:
-    from mmud.dataset.statistics import collect
+    from mmud.dataset.statistics.collect import collect
     from mmud.dataset.statistics.plots import write_plots
     from mmud.dataset.statistics.report import render
     from mmud.dataset.store import Dataset

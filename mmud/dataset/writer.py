@@ -241,6 +241,7 @@ def write_dataset(
     shard_rows: int | None = None,
     sources: list[dict[str, Any]] | None = None,
     name: str | None = None,
+    files: Mapping[str, str] | None = None,
     force: bool = False,
 ) -> Dataset:
     """Write samples as a dataset folder: what an import, a fix or a new split uses.
@@ -252,6 +253,7 @@ def write_dataset(
         shard_rows: samples a shard.
         sources: carried into the manifest.
         name: of the dataset; the folder's name when left out.
+        files: further text files for the folder, name -> content.
         force: replace a folder that is there.
 
     Raises:
@@ -277,7 +279,7 @@ def write_dataset(
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    return writer.finish(shards, sources or [], name=name)
+    return writer.finish(shards, sources or [], name=name, files=files)
 
 
 def _next_rows(samples: Iterator[Sample], size: int) -> Iterator[dict[str, Any]] | None:

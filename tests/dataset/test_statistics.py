@@ -18,8 +18,9 @@ from hypothesis.extra import numpy as hnp
 from real_samples import coco_mini
 
 from mmud.annotations.masks import Mask
-from mmud.dataset.statistics import Tally, collect
+from mmud.dataset.statistics.collect import collect
 from mmud.dataset.statistics.plots import bin_edges, binned, nice_ticks, write_plots
+from mmud.dataset.statistics.tally import Tally
 from mmud.dataset.store import Dataset
 from mmud.dataset.writer import write_dataset
 from mmud.errors import MmudError

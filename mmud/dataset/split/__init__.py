@@ -1,0 +1,1 @@
+"""New splits of a dataset in which no image is in two."""
