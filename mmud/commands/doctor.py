@@ -16,6 +16,8 @@ def doctor(json: JsonFlag = False) -> None:
 
     checks = examine()
     rows = [[check.state, check.name, check.seen, check.remedy] for check in checks]
-    Console(json).result({"checks": [check.to_dict() for check in checks]}, table(["state", "what", "seen", "remedy"], rows))
+    Console(json).result(
+        {"checks": [check.to_dict() for check in checks]}, table(["state", "what", "seen", "remedy"], rows)
+    )
     if any(check.state == "broken" for check in checks):
         raise typer.Exit(4)

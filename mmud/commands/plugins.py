@@ -16,7 +16,9 @@ def plugins(json: JsonFlag = False) -> None:
     from mmud.plugins import status
 
     rows = status()
-    text = table(["kind", "name", "from", "state"], [[row["kind"], row["name"], row["provider"], row["state"]] for row in rows])
+    text = table(
+        ["kind", "name", "from", "state"], [[row["kind"], row["name"], row["provider"], row["state"]] for row in rows]
+    )
     Console(json).result({"plugins": rows}, text)
     if any(row["provider"] != "mmud" and row["state"] != "ok" for row in rows):
         raise typer.Exit(ExitCode.MISSING_DEPENDENCY)
