@@ -121,6 +121,11 @@ def validate(
         raise typer.Exit(ExitCode.FINDINGS)
 
 
+def writable(line: str) -> str:
+    """A line that UTF-8 can hold: a manifest's JSON may name lone surrogates, which become the escapes that JSON has for them."""
+    return line.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _write(
     console: Console,
     report: Report,
@@ -136,10 +141,10 @@ def _write(
     lines: Iterator[str] = RENDERERS[format](report, shown, fail_on, failed)
     if output is None:
         for line in lines:
-            print(line)
+            print(writable(line))
     else:
         with atomic_write(output, "w") as stream:
-            stream.writelines(line + "\n" for line in lines)
+            stream.writelines(writable(line) + "\n" for line in lines)
         console.note(f"{summary_line(report)}\nThe report is in {output}.")
     if failed:
         console.note(f"failed: findings at or above --fail-on {fail_on}. `mmud explain CODE` tells more.")
@@ -172,7 +177,7 @@ def _fix(
             advance=bar.advance,
         )
     for line in mending.json_lines(dry_run) if console.json else mending.text_lines(shown):
-        print(line)
+        print(writable(line))
     if mending.output is not None:
         console.note(f"The mended dataset is in {mending.output}; each change is in its mends.jsonl.")
     elif not dry_run:

@@ -230,7 +230,7 @@ def open_shard(path: Path, shown: str) -> pq.ParquetFile:
         parquet = pq.ParquetFile(path)
     except FileNotFoundError as error:
         raise MmudError(codes.SHARD_MISSING, f"{shown} is listed in the manifest and missing", place) from error
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeEncodeError) as error:
         raise MmudError(codes.SHARD_UNREADABLE, f"cannot open {shown}: {error}", place) from error
     found = parquet.schema_arrow
     for field in schema():

@@ -11,8 +11,9 @@ import pyarrow as pa
 from pycocotools import _mask as coco
 
 from mmud.annotations.masks import MAX_PIXELS, MAX_SIDE, Mask, areas
+from mmud.dataset import codes as dataset_codes
 from mmud.dataset.checks.base import Row, Scope, sample_place
-from mmud.dataset.store import Batch
+from mmud.dataset.store import Batch, ShardFile, open_shard
 from mmud.errors import Code, MmudError, Place
 
 if TYPE_CHECKING:
@@ -44,6 +45,36 @@ class ObjectMask:
     def usable(self) -> bool:
         """Whether there are pixels on the image's own grid, to compare other things with."""
         return self.fits and self.area > 0
+
+
+def group_batches(shard: ShardFile, columns: Sequence[str], rows: int) -> Iterator[Batch]:
+    """Stream a shard a few row groups at a time, so that memory depends on neither the shard's size nor the dataset's.
+
+    Args:
+        shard: the shard.
+        columns: the columns to read.
+        rows: at most so many rows a batch, unless a row group has more.
+
+    Raises:
+        MmudError: MM104, MM106 or MM107 when the shard is missing, unreadable or of another schema.
+    """
+    with open_shard(shard.path, shard.file) as parquet:
+        sizes = [parquet.metadata.row_group(number).num_rows for number in range(parquet.num_row_groups)]
+        group, row = 0, 0
+        while group < len(sizes):
+            stop, total = group + 1, sizes[group]
+            while stop < len(sizes) and total + sizes[stop] <= rows:
+                total += sizes[stop]
+                stop += 1
+            try:
+                table = parquet.read_row_groups(list(range(group, stop)), columns=list(columns), use_threads=False)
+            except (pa.ArrowException, OSError) as error:
+                place = Place(split=shard.split, file=shard.file, row=row)
+                raise MmudError(dataset_codes.SHARD_UNREADABLE, str(error), place) from error
+            for part in table.combine_chunks().to_batches(max_chunksize=max(rows, 1)):
+                yield Batch(shard.split, shard.file, row, part)
+                row += part.num_rows
+            group = stop
 
 
 def plain_rows(table: pa.RecordBatch) -> tuple[list[Row], bool]:

@@ -17,7 +17,7 @@ from PIL import Image
 from mmud import codes as common
 from mmud.dataset import codes as dataset_codes
 from mmud.dataset.checks.base import Check, Scope, ShardFacts
-from mmud.dataset.checks.batch import RowBatch
+from mmud.dataset.checks.batch import RowBatch, group_batches
 from mmud.dataset.checks.codes import structure
 from mmud.dataset.checks.report import Report, write_findings
 from mmud.dataset.checks.selection import load_checks, reported_codes, selected_codes
@@ -228,7 +228,7 @@ def _row_findings(task: Task, checks: list[Check], scope: Scope, outcome: Outcom
     # Images are measured against a bound of our own before they are decoded; Pillow's warning about its bound adds nothing.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        for batch in Dataset(scope.folder).shard_batches(task.shard, columns, size):
+        for batch in group_batches(task.shard, columns, size):
             rows = RowBatch(batch if left is None else replace(batch, table=batch.table.slice(0, left)), scope)
             for row, context in rows.contexts():
                 outcome.samples += 1

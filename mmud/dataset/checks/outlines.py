@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pycocotools import _mask as coco
 
+from mmud.annotations.masks import Mask
 from mmud.dataset.checks.base import Row
 from mmud.dataset.checks.batch import objects_of
 
@@ -128,7 +130,7 @@ def _crossing_alike(outlines: Sequence[Points], width: int) -> set[int]:
     meet &= vertical
     meet &= vertical.transpose(0, 2, 1)
     meet &= np.triu(np.ones((width, width), dtype=bool), 2)[None]
-    which, first, second = np.nonzero(meet)
+    which, first, second = np.unravel_index(np.flatnonzero(meet), meet.shape)
     a, b, c, d = start[which, first], end[which, first], start[which, second], end[which, second]
     cross = (_sides(a, b, c) * _sides(a, b, d) < 0) & (_sides(c, d, a) * _sides(c, d, b) < 0)
     return set(which[cross].tolist())
@@ -147,10 +149,11 @@ def retraced(outlines: Sequence[Points]) -> set[int]:
     points, _, _ = _joined(outlines)
     owner = np.repeat(np.arange(len(outlines)), [len(outline) for outline in outlines])
     # An edge walked twice has two points that are visited twice: few outlines have, and only those are looked at closely.
-    order = np.lexsort((points[:, 1], points[:, 0], owner))
-    ordered, owners = points[order], owner[order]
-    again = (ordered[1:] == ordered[:-1]).all(axis=1) & (owners[1:] == owners[:-1])
-    visits = np.bincount(owners[1:][again], minlength=len(outlines))
+    # One number a point: equal for equal points, and for others only by chance.
+    keys = points[:, 0] * np.pi + points[:, 1] * 1e3 * np.e + owner * 1e9
+    order = np.argsort(keys, kind="stable")
+    again = keys[order[1:]] == keys[order[:-1]]
+    visits = np.bincount(owner[order[1:]][again], minlength=len(outlines))
     return {index for index in np.flatnonzero(visits >= 2).tolist() if _retraces(outlines[index])}
 
 
@@ -158,3 +161,9 @@ def _retraces(outline: Points) -> bool:
     corners = [tuple(point) for point in outline.tolist()]
     edges = {(a, b) for a, b in zip(corners, corners[1:] + corners[:1], strict=True) if a != b}
     return any((b, a) in edges for a, b in edges)
+
+
+def draw(outlines: Sequence[Points], height: int, width: int) -> list[Mask]:
+    """The mask of each outline, drawn as COCO does; the outlines are known to be well-formed."""
+    drawn = coco.frPoly([outline.ravel() for outline in outlines], height, width)
+    return [Mask(height, width, rle["counts"]) for rle in drawn]

@@ -11,6 +11,7 @@ from mmud.dataset.checks.base import Check, Row
 from mmud.dataset.checks.batch import ObjectMask, SampleContext, objects_of, whole_size
 from mmud.dataset.checks.codes import masks as codes
 from mmud.dataset.checks.masks import FREE_PIXELS, OUTSIDE_PIXELS, perimeter
+from mmud.dataset.checks.outlines import draw
 from mmud.errors import Code, Finding
 
 SPECK_AREA = 1.0
@@ -69,15 +70,14 @@ class PolygonCheck(Check):
         several = len(drawn) > 1
         length = sum(outlines.length[key] for key in good)
         drawable = size is not None and len(good) == parts and length <= _MAX_LENGTH
-        shared = _shared_pixels(item["polygons"], size) if several and drawable and size is not None else 0
+        parts_drawn = draw([outlines.points[key] for key in good], *size) if drawable and size is not None else []
+        shared = _shared_pixels(parts_drawn) if several and parts_drawn else 0
         if shared > FREE_PIXELS:
             yield codes.PARTS_OVERLAP, f"the parts share {shared} pixels"
         elif several:
             yield codes.SEVERAL_PARTS, f"the object is drawn with {len(drawn)} polygons"
-        if not drawable or size is None:
-            return
-        if mask is not None and mask.usable and mask.mask is not None and context.wants(codes.POLYGONS_DISAGREE):
-            yield from _disagreement(item["polygons"], mask.mask, size)
+        if parts_drawn and mask is not None and mask.usable and mask.mask is not None:
+            yield from _disagreement(Mask.union(parts_drawn), mask.mask)
 
     @staticmethod
     def _is_speck(key: Key, context: SampleContext) -> bool:
@@ -101,14 +101,12 @@ class PolygonCheck(Check):
                     yield codes.POLYGON_OUTSIDE, f"{part} reaches {beyond:.6g} pixels outside the image"
 
 
-def _shared_pixels(polygons: list[list[float]], size: tuple[int, int]) -> int:
-    """How many pixels several polygons hold more than once, counted as often as they do."""
-    parts = [Mask.from_polygons([polygon], *size) for polygon in polygons]
-    return int(areas(parts).sum()) - Mask.union(parts).area
+def _shared_pixels(masks: list[Mask]) -> int:
+    """How many pixels several masks hold more than once, counted as often as they do."""
+    return int(areas(masks).sum()) - Mask.union(masks).area
 
 
-def _disagreement(polygons: list[list[float]], mask: Mask, size: tuple[int, int]) -> Iterator[Problem]:
-    drawn = Mask.from_polygons(polygons, *size)
+def _disagreement(drawn: Mask, mask: Mask) -> Iterator[Problem]:
     if drawn.counts == mask.counts:
         return
     shared, union = (int(pixels[0]) for pixels in intersections_and_unions([drawn], [mask]))

@@ -8,12 +8,15 @@ import tempfile
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from mmud.errors import Code, Finding, Place, Severity
+
+
+_PLACE = tuple(field.name for field in fields(Place))
 
 
 @dataclass(slots=True)
@@ -78,7 +81,7 @@ class Report:
             with open(file, encoding="utf-8") as lines:
                 for line in lines:
                     code, place, message = json.loads(line)
-                    yield Finding(self.codes[code], Place(**place), message)
+                    yield Finding(self.codes[code], Place(*place), message)
 
     @property
     def total(self) -> int:
@@ -127,5 +130,6 @@ def write_findings(path: Path, findings: Iterable[Finding]) -> Counter[str]:
     with open(path, "w", encoding="utf-8") as stream:
         for finding in findings:
             counts[finding.code.id] += 1
-            stream.write(json.dumps([finding.code.id, finding.place.to_dict(), finding.message]) + "\n")
+            line = [finding.code.id, [getattr(finding.place, name) for name in _PLACE], finding.message]
+            stream.write(json.dumps(line) + "\n")
     return counts

@@ -98,7 +98,7 @@ class StructureCheck(Check):
         for name in ("samples", "objects"):
             found = sum(tally[name] for tally in total.values())
             if counts.get(name, found) != found:
-                message = f"there are {found} {name}, the manifest says {counts[name]!r}"
+                message = f"there are {found} {name}, the manifest says {printable(repr(counts[name]))}"
                 yield Finding(codes.COUNTS_DISAGREE, place, message)
         by_source = {source: {name: tally[name] for name in ("samples", "objects")} for source, tally in total.items()}
         if counts.get("by_source", by_source) != by_source:

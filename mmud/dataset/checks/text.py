@@ -41,6 +41,23 @@ REFUSAL = re.compile(
 )
 
 
+_REFUSAL_STARTS = ("as a", "i'm", "i’m", "i am", "i can", "i do", "i could", "no image", "please")
+
+
+def leftovers(text: str) -> Iterator[tuple[Code, str]]:
+    """Markers of templates and a language model's words about itself: each code once, with what was found."""
+    # Looking for single characters is many times faster than the expressions, which few texts then meet.
+    if "#" in text or "<" in text or "[" in text or "{" in text or ":" in text or "orem" in text or "OREM" in text:
+        found = TEMPLATE.search(text)
+        if found is not None:
+            yield codes.TEMPLATE_LEFTOVER, found[0]
+    lowered = text.lower()
+    if any(start in lowered for start in _REFUSAL_STARTS):
+        found = REFUSAL.search(text)
+        if found is not None:
+            yield codes.REFUSAL, found[0]
+
+
 class TextCheck(Check):
     """Texts: there, long enough, about this image, and not each other's copy."""
 
@@ -69,13 +86,8 @@ class TextCheck(Check):
         for code, field, message in _pair_problems(row, context):
             yield Finding(code, context.place(field=field), message)
         for field in TEXT_FIELDS:
-            text = row[field]
-            if not text:
-                continue
-            for code, pattern in ((codes.TEMPLATE_LEFTOVER, TEMPLATE), (codes.REFUSAL, REFUSAL)):
-                found = pattern.search(text)
-                if found is not None:
-                    yield Finding(code, context.place(field=field), f"the {field} holds {printable(found[0])!r}")
+            for code, found in leftovers(row[field] or ""):
+                yield Finding(code, context.place(field=field), f"the {field} holds {printable(found)!r}")
         yield from _phrase_findings(row, context)
 
 
@@ -99,7 +111,8 @@ def _caption_problems(row: Row) -> Iterator[Problem]:
     if folded.count(" ") + 1 < CAPTION_WORDS:
         yield codes.CAPTION_SHORT, "caption", f"the caption has {folded.count(' ') + 1} words: {printable(caption)}"
     for number, item in enumerate(objects_of(row), start=1):
-        if any(fold(phrase) == folded for phrase in _phrases(item)):
+        # Folding shortens a text, or makes it at most three times as long.
+        if any(3 * len(phrase) >= len(folded) and fold(phrase) == folded for phrase in _phrases(item)):
             yield codes.CAPTION_IS_PHRASE, "caption", f"the caption is a phrase of object {number}"
             return
 
