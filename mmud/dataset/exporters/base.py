@@ -6,15 +6,17 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from mmud.annotations.codes import MASK_SIZE
+from mmud.annotations.masks import Mask
 from mmud.dataset.exporters.images import EncodedImage, file_name_of
 from mmud.dataset.exporters.names import FileNames
 from mmud.dataset.exporters.streams import write_line
 from mmud.dataset.store import Dataset
-from mmud.errors import Finding
+from mmud.errors import Finding, MmudError, Place
 from mmud.records import ImageReference, Sample, Task
 from mmud.registry import Registry
 
@@ -32,14 +34,37 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A sample to export; ``image`` is None where images are not exported. The sample itself carries no image bytes."""
+    """A sample to export.
+
+    Attributes:
+        sample: without image bytes.
+        image: None where images are not exported.
+        masks: one for each object: its mask, what is wrong with it, or None where it has only a box. Empty for exporters that
+            do not ask for masks.
+    """
 
     sample: Sample
     image: EncodedImage | None
+    masks: tuple[Mask | MmudError | None, ...] = ()
+
+    def mask(self, number: int) -> Mask | None:
+        """The checked mask of object ``number``, which counts from 1; None where it has only a box.
+
+        Raises:
+            MmudError: MM201 or MM202, naming the object.
+        """
+        mask = self.masks[number - 1]
+        size = (self.sample.height, self.sample.width)
+        if isinstance(mask, Mask) and mask.size != size:
+            mask = MmudError(MASK_SIZE, f"the mask is {mask.size}, the image {size} (height, width)")
+        if isinstance(mask, MmudError):
+            hint = "`mmud validate` lists every such mask of the dataset."
+            raise MmudError(mask.code, mask.message, Place(sample=self.sample.sample_id, object=number), hint) from mask
+        return mask
 
     def without_path(self) -> Item:
         """The same item, its image's original name forgotten."""
-        return Item(self.sample.model_copy(update={"image": ImageReference()}), self.image)
+        return replace(self, sample=self.sample.model_copy(update={"image": ImageReference()}))
 
 
 @dataclass
@@ -131,6 +156,9 @@ class Exporter(ABC):
 
     image_modes: ClassVar[tuple[str, ...]] = ("copy", "none")
     """Values of ``--images``; the first is the default."""
+
+    reads_masks: ClassVar[bool] = False
+    """Whether items are to carry checked masks."""
 
     tasks: ClassVar[tuple[Task, ...]] = ()
     """Values of ``--tasks``; empty for a format that has no such choice."""

@@ -18,6 +18,7 @@ class CocoExporter(Exporter):
 
     name: ClassVar[str] = "coco"
     title: ClassVar[str] = "COCO instances and captions, one json a split"
+    reads_masks: ClassVar[bool] = True
     cannot_hold: ClassVar[Mapping[str, str]] = {
         "questions": _TEXT,
         "answers": _TEXT,
@@ -52,7 +53,7 @@ class CocoExporter(Exporter):
                 instances.add("images", image)
                 captions.add("images", image)
                 for number in range(1, len(item.sample.objects) + 1):
-                    instances.add("annotations", self._instances.annotation(item.sample, number, image["id"]))
+                    instances.add("annotations", self._instances.annotation(item, number, image["id"]))
                 if item.sample.caption:
                     self._captions += 1
                     row = {"id": self._captions, "image_id": image["id"], "caption": item.sample.caption}

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmud.annotations.masks import Mask
-from mmud.dataset.exporters.base import Job
+from mmud.dataset.exporters.base import Item, Job
 from mmud.dataset.exporters.ids import IdTables, Licenses, whole_number
-from mmud.errors import MmudError, Place
-from mmud.records import MaskedObject, Sample
+from mmud.errors import MmudError
+from mmud.records import Sample
 
 NEW_IMAGE_IDS = "image ids"
 NEW_ANNOTATION_IDS = "repeated annotation ids"
@@ -25,32 +25,18 @@ COCO_LOSSES: Mapping[str, str] = {
 """What every format of COCO's family can lose while it is written."""
 
 
-def mask_of(sample: Sample, number: int) -> Mask | None:
-    """The checked mask of the sample's object ``number``, which counts from 1; None where it has only a box.
-
-    Raises:
-        MmudError: MM201 or MM202, naming the object.
-    """
-    segmentation = sample.objects[number - 1].segmentation
-    if segmentation is None:
+def polygons_of(item: Item, number: int) -> list[list[float]] | None:
+    """The source's polygons of object ``number``, where it had them and they draw the mask; None otherwise."""
+    polygons = item.sample.objects[number - 1].polygons
+    mask = item.mask(number)
+    if not polygons:
         return None
     try:
-        return Mask.of(segmentation, sample.height, sample.width)
-    except MmudError as error:
-        hint = "`mmud validate` lists every such mask of the dataset."
-        raise MmudError(error.code, error.message, Place(sample=sample.sample_id, object=number), hint) from error
-
-
-def polygons_of(item: MaskedObject, mask: Mask | None, height: int, width: int) -> list[list[float]] | None:
-    """The source's polygons, where it had them and they draw the mask; None otherwise."""
-    if not item.polygons:
-        return None
-    try:
-        drawn = Mask.from_polygons(item.polygons, height, width)
+        drawn = Mask.from_polygons(polygons, item.sample.height, item.sample.width)
     except MmudError:
         # Malformed polygons: the caller counts them, and the mask speaks for itself.
         return None
-    return [list(polygon) for polygon in item.polygons] if mask is None or drawn == mask else None
+    return [list(polygon) for polygon in polygons] if mask is None or drawn == mask else None
 
 
 class Instances:
@@ -85,34 +71,34 @@ class Instances:
             row["license"] = self.licenses.id_of(sample.license)
         return row
 
-    def annotation(self, sample: Sample, number: int, image_id: int) -> dict[str, Any]:
+    def annotation(self, item: Item, number: int, image_id: int) -> dict[str, Any]:
         """A row of ``annotations`` for the sample's object ``number``, which counts from 1."""
-        item = sample.objects[number - 1]
-        own, kept = self._ids.annotations.take(item.ann_id)
-        self._job.losses[NEW_ANNOTATION_IDS] += item.ann_id is not None and not kept
-        category, kept = self._ids.categories.id_of(item.category_id, item.category)
+        masked = item.sample.objects[number - 1]
+        own, kept = self._ids.annotations.take(masked.ann_id)
+        self._job.losses[NEW_ANNOTATION_IDS] += masked.ann_id is not None and not kept
+        category, kept = self._ids.categories.id_of(masked.category_id, masked.category)
         self._job.losses[NEW_CATEGORY_IDS] += not kept
         return {
             "id": own,
             "image_id": image_id,
             "category_id": category,
-            "bbox": list(item.bbox),
-            "area": item.area,
-            "iscrowd": int(item.iscrowd),
-            "segmentation": self._segmentation(sample, number),
+            "bbox": list(masked.bbox),
+            "area": masked.area,
+            "iscrowd": int(masked.iscrowd),
+            "segmentation": self._segmentation(item, number),
         }
 
-    def _segmentation(self, sample: Sample, number: int) -> Any:
-        item = sample.objects[number - 1]
-        mask = mask_of(sample, number)
-        polygons = polygons_of(item, mask, sample.height, sample.width)
+    def _segmentation(self, item: Item, number: int) -> Any:
+        masked = item.sample.objects[number - 1]
+        polygons = polygons_of(item, number)
         if polygons is not None:
             return polygons
-        self._job.losses[POLYGONS_DIFFER] += bool(item.polygons)
+        self._job.losses[POLYGONS_DIFFER] += bool(masked.polygons)
+        mask = item.mask(number)
         if mask is None:
             return []
         rle = mask.to_json()
         if self._rle_as_list:
             return [rle]
         # COCO's own files spell crowds out run by run; its readers take both.
-        return {"size": rle["size"], "counts": mask.runs} if item.iscrowd else rle
+        return {"size": rle["size"], "counts": mask.runs} if masked.iscrowd else rle

@@ -16,10 +16,9 @@ from mmud.annotations import tags
 from mmud.dataset.exporters.base import Exporter, Item, Option
 from mmud.dataset.exporters.brush import brush_rle
 from mmud.dataset.exporters.ids import UNNAMED
-from mmud.dataset.exporters.instances import POLYGONS_DIFFER, mask_of, polygons_of
+from mmud.dataset.exporters.instances import POLYGONS_DIFFER, polygons_of
 from mmud.dataset.exporters.streams import json_list
 from mmud.files import write_text
-from mmud.records import Sample
 
 _KINDS = {"brush": "BrushLabels", "polygon": "PolygonLabels", "box": "RectangleLabels"}
 _TEXTS = {
@@ -41,6 +40,7 @@ class LabelStudioExporter(Exporter):
 
     name: ClassVar[str] = "label-studio"
     title: ClassVar[str] = "Label Studio tasks with regions and texts, and the labelling interface"
+    reads_masks: ClassVar[bool] = True
     cannot_hold: ClassVar[Mapping[str, str]] = {
         POLYGONS_DIFFER: "the region is the mask, as a brush; the polygons stay in the task's data alone",
     }
@@ -65,13 +65,14 @@ class LabelStudioExporter(Exporter):
             for item in items:
                 name = self.job.image_name(item, "images")
                 self.job.save_image(item, f"images/{name}", split)
-                array.add(self._task(item.sample, self._prefix + quote(name), split))
+                array.add(self._task(item, self._prefix + quote(name), split))
                 self.job.counts["tasks"] += 1
 
-    def _task(self, sample: Sample, image: str, split: str) -> dict[str, Any]:
+    def _task(self, item: Item, image: str, split: str) -> dict[str, Any]:
+        sample = item.sample
         row = sample.to_row()
         data = {"image": image, "sample_id": sample.sample_id, "split": split}
-        result = [region for number in range(1, len(sample.objects) + 1) for region in self._regions(sample, number)]
+        result = [region for number in range(1, len(sample.objects) + 1) for region in self._regions(item, number)]
         for field in _TEXTS:
             text = getattr(sample, field)
             data[field] = text
@@ -84,32 +85,31 @@ class LabelStudioExporter(Exporter):
         row.pop("image")
         return {"data": {**data, "mmud": row}, self.job.options["as"]: [labelled]}
 
-    def _regions(self, sample: Sample, number: int) -> Iterator[dict[str, Any]]:
+    def _regions(self, item: Item, number: int) -> Iterator[dict[str, Any]]:
         """The object's regions: its polygons, or a brush, or a box; and its phrases, tied to the first of them."""
-        item = sample.objects[number - 1]
-        label = label_of(item.category)
+        sample, masked = item.sample, item.sample.objects[number - 1]
+        label = label_of(masked.category)
         self._labels[label] = None
         size = {"original_width": sample.width, "original_height": sample.height, "image_rotation": 0}
         # Shown beside the region: the tag by which the answer means it.
         meta = {"meta": {"text": [tags.render(number)]}}
         first: dict[str, Any] | None = None
-        for part, (name, value) in enumerate(self._values(sample, number), start=1):
+        for part, (name, value) in enumerate(self._values(item, number), start=1):
             kind = _KINDS[name].lower()
             identity = f"o{number}" if part == 1 else f"o{number}.{part}"
             region = _result(identity, name, kind, {**value, kind: [label]}, size, meta)
             first = first or region
             yield region
-        if first is not None and item.phrases:
+        if first is not None and masked.phrases:
             # Label Studio repeats a region's outline in what is tied to it; a brush's bytes need not be there twice.
             outline = {
                 key: value for key, value in first["value"].items() if key not in (first["type"], "format", "rle")
             }
-            yield _result(first["id"], "phrases", "textarea", {**outline, "text": list(item.phrases)}, size)
+            yield _result(first["id"], "phrases", "textarea", {**outline, "text": list(masked.phrases)}, size)
 
-    def _values(self, sample: Sample, number: int) -> Iterator[tuple[str, dict[str, Any]]]:
-        item = sample.objects[number - 1]
-        mask = mask_of(sample, number)
-        polygons = polygons_of(item, mask, sample.height, sample.width)
+    def _values(self, item: Item, number: int) -> Iterator[tuple[str, dict[str, Any]]]:
+        sample, masked = item.sample, item.sample.objects[number - 1]
+        polygons = polygons_of(item, number)
         if polygons is not None:
             for polygon in polygons:
                 points = [
@@ -118,11 +118,12 @@ class LabelStudioExporter(Exporter):
                 ]
                 yield "polygon", {"points": points, "closed": True}
             return
-        self.job.losses[POLYGONS_DIFFER] += bool(item.polygons)
+        self.job.losses[POLYGONS_DIFFER] += bool(masked.polygons)
+        mask = item.mask(number)
         if mask is not None:
             yield "brush", {"format": "rle", "rle": brush_rle(mask)}
             return
-        x, y, width, height = item.bbox
+        x, y, width, height = masked.bbox
         yield (
             "box",
             {

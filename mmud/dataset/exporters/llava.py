@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 from mmud.annotations import tags
 from mmud.dataset.exporters.base import Exporter, Item
-from mmud.dataset.exporters.instances import mask_of
 from mmud.dataset.exporters.streams import JsonArray, json_list
 from mmud.records import Sample, Task
 
@@ -29,6 +28,7 @@ class LlavaExporter(Exporter):
 
     name: ClassVar[str] = "llava"
     title: ClassVar[str] = "LLaVA conversations for the four tasks, tags kept"
+    reads_masks: ClassVar[bool] = True
     cannot_hold: ClassVar[Mapping[str, str]] = {
         "polygons": "what a tag points at is given as an RLE",
         "areas": _NOWHERE,
@@ -59,14 +59,14 @@ class LlavaExporter(Exporter):
                 for task in self.job.tasks:
                     turns = _TURNS[task](item.sample)
                     if turns:
-                        self._add(array, item.sample, task, name, turns)
+                        self._add(array, item, task, name, turns)
 
-    def _add(self, array: JsonArray, sample: Sample, task: Task, name: str, turns: Sequence[tuple[str, str]]) -> None:
+    def _add(self, array: JsonArray, item: Item, task: Task, name: str, turns: Sequence[tuple[str, str]]) -> None:
         first, *rest = turns
         drawn = task is Task.GENERATION
         if not drawn:
             first = (f"{IMAGE_TOKEN}\n{first[0]}", first[1])
-        row: dict[str, Any] = {"id": f"{sample.sample_id}/{task}"}
+        row: dict[str, Any] = {"id": f"{item.sample.sample_id}/{task}"}
         # The image of a generation conversation is its answer: under "image" a loader would show it with the question.
         row["target_image" if drawn else "image"] = name
         row["conversations"] = [
@@ -76,19 +76,19 @@ class LlavaExporter(Exporter):
         ]
         numbers = tags.indices(" ".join(answer for _, answer in turns)) if task in _TAGGED else []
         if numbers:
-            row["objects"] = [_object(sample, number) for number in numbers if number <= len(sample.objects)]
+            row["objects"] = [_object(item, number) for number in numbers if 1 <= number <= len(item.sample.objects)]
         array.add(row)
         self.job.counts[f"{task} conversations"] += 1
 
 
-def _object(sample: Sample, number: int) -> dict[str, Any]:
-    item = sample.objects[number - 1]
-    mask = mask_of(sample, number)
+def _object(item: Item, number: int) -> dict[str, Any]:
+    masked = item.sample.objects[number - 1]
+    mask = item.mask(number)
     return {
         "tag": tags.render(number),
-        "category": item.category,
-        "bbox": list(item.bbox),
-        "iscrowd": int(item.iscrowd),
+        "category": masked.category,
+        "bbox": list(masked.bbox),
+        "iscrowd": int(masked.iscrowd),
         "segmentation": None if mask is None else mask.to_json(),
     }
 

@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 from mmud.annotations import tags
 from mmud.annotations.masks import Mask
 from mmud.dataset.exporters.base import Exporter, Item
-from mmud.dataset.exporters.instances import mask_of
 from mmud.dataset.exporters.streams import json_list, to_json
 from mmud.dataset.exporters.tracing import trace
 from mmud.records import Sample, Task
@@ -31,6 +30,7 @@ class ReasonSegExporter(Exporter):
 
     name: ClassVar[str] = "reasonseg"
     title: ClassVar[str] = "ReasonSeg (LISA): one jpg and one json a question"
+    reads_masks: ClassVar[bool] = True
     cannot_hold: ClassVar[Mapping[str, str]] = {
         "captions": _TEXT,
         "tags": "an image has one mask: what the tags point at is joined, and the tags are taken out of the answer",
@@ -95,7 +95,7 @@ class ReasonSegExporter(Exporter):
         if item.image is not None and item.image.format != "jpeg":
             self.job.counts["images of another format under the name .jpg"] += 1
         self.job.save_image(item, f"{folder}/{name}", split)
-        shapes = _shapes(item.sample, targets, name)
+        shapes = _shapes(item, targets, name)
         content = {"text": text, "is_sentence": is_sentence, "shapes": shapes}
         (self.job.folder / folder / f"{name.removesuffix('.jpg')}.json").write_bytes(to_json(content) + b"\n")
         self.job.counts["questions" if is_sentence else "expressions"] += 1
@@ -103,13 +103,14 @@ class ReasonSegExporter(Exporter):
         return name
 
 
-def _shapes(sample: Sample, targets: Sequence[int], image_name: str) -> list[dict[str, Any]]:
+def _shapes(item: Item, targets: Sequence[int], image_name: str) -> list[dict[str, Any]]:
     """The targets' regions, and as ``ignore`` the crowds of their categories that are no target themselves.
 
     COCO's evaluation leaves a crowd region of the category in question out of the count; so do readers of ReasonSeg with
     pixels marked ``ignore``.
     """
-    masks = {number: mask for number in targets if (mask := mask_of(sample, number)) is not None}
+    sample = item.sample
+    masks = {number: mask for number in targets if (mask := item.mask(number)) is not None}
     shapes = [
         _shape("target", sample.objects[number - 1].category, number, points, image_name)
         for number, mask in masks.items()
@@ -118,7 +119,7 @@ def _shapes(sample: Sample, targets: Sequence[int], image_name: str) -> list[dic
     categories = {sample.objects[number - 1].category for number in masks} - {""}
     taken = Mask.union(list(masks.values())).decode().astype(bool)
     for number, other in enumerate(sample.objects, start=1):
-        crowd = mask_of(sample, number) if other.iscrowd and number not in masks else None
+        crowd = item.mask(number) if other.iscrowd and number not in masks else None
         if crowd is not None and other.category in categories:
             free = Mask.from_array(crowd.decode().astype(bool) & ~taken)
             shapes += [_shape("ignore", other.category, number, points, image_name) for points in trace(free)]

@@ -29,6 +29,7 @@ class ReferExporter(Exporter):
 
     name: ClassVar[str] = "refer"
     title: ClassVar[str] = "REFER layout of RefCOCO, RefCOCO+, RefCOCOg and RefCLEF"
+    reads_masks: ClassVar[bool] = True
     cannot_hold: ClassVar[Mapping[str, str]] = {
         "questions": _TEXT,
         "answers": _TEXT,
@@ -78,7 +79,7 @@ class ReferExporter(Exporter):
                 row = {"id": self._captions, "image_id": image["id"], "caption": item.sample.caption}
                 self._caption_file.add("annotations", row)
             for number, masked in enumerate(item.sample.objects, start=1):
-                annotation = self._instances.annotation(item.sample, number, image["id"])
+                annotation = self._instances.annotation(item, number, image["id"])
                 self._instance_file.add("annotations", annotation)
                 if masked.phrases:
                     self._add_ref(self._ref(masked.ref_id, masked.phrases, annotation, name, renamed))
