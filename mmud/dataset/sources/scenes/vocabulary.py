@@ -39,12 +39,12 @@ BACKGROUNDS: Final[tuple[str, ...]] = (
 #: Tint of the background -> RGB. Paler or darker than every object colour.
 TINTS: Final[dict[str, tuple[int, int, int]]] = {
     "grey": (188, 190, 194),
-    "cream": (246, 236, 204),
+    "cream": (242, 228, 188),
     "mint": (198, 232, 210),
     "lavender": (218, 208, 240),
     "peach": (250, 214, 190),
     "charcoal": (78, 82, 90),
-    "navy": (32, 42, 84),
+    "navy": (28, 40, 104),
     "teal": (26, 98, 100),
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -26,18 +26,19 @@ _TRIES_FIRST = 4
 _TRIES_ALL = 60
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scene:
-    """One scene. The image is painted when it is first asked for; texts alone cost no painting.
+    """One scene. Its image, phrases, caption and facts are made when they are first asked for: each costs only whom it serves.
 
     Attributes:
         config, index: What it is a function of.
         objects: In index order; object i is ``objects[i - 1]`` and ``<LCL-i>``. The order is random.
         background: Pattern and tint.
         owner: (H, W) uint8: which object is seen at a pixel, 0 for the background.
-        phrases: For each object, different phrases that each single it out.
-        caption: A long description.
         question: Its text, its answer with tags, and what a program needs to check it.
+        layout: How it was put together, from back to front.
+        view: Answers questions about it.
+        variant: Which wording its texts have; see :meth:`reworded`.
     """
 
     config: ScenesConfig
@@ -45,11 +46,10 @@ class Scene:
     objects: tuple[SceneObject, ...]
     background: Background
     owner: Owner
-    phrases: tuple[tuple[str, ...], ...]
-    caption: str
     question: Question
     layout: Layout
     view: View
+    variant: int = 0
 
     @property
     def sample_id(self) -> str:
@@ -59,6 +59,17 @@ class Scene:
     def image(self) -> Image:
         """(H, W, 3) uint8."""
         return paint(self.layout, self.background, self.config)
+
+    @cached_property
+    def phrases(self) -> tuple[tuple[str, ...], ...]:
+        """For each object, different phrases that each single it out."""
+        return write_phrases(self.view, self.config, Stream(self.config.seed, self.index, "phrases", self.variant))
+
+    @cached_property
+    def caption(self) -> str:
+        """A long description."""
+        stream = Stream(self.config.seed, self.index, "caption", self.variant)
+        return write_caption(self.view, self.background, self.config, stream)
 
     @cached_property
     def facts(self) -> tuple[Fact, ...]:
@@ -79,11 +90,10 @@ class Scene:
 
     def reworded(self, variant: int) -> Scene:
         """The same scene with its texts written anew; variant 0 is the scene as generated."""
-        stage = _Stage(self.layout, self.objects, self.owner, self.view, self.background)
         if variant == 0:
             return generate(self.config, self.index)
         question = ask(self.view, self.config, Stream(self.config.seed, self.index, "question", variant))
-        return _write(self.config, self.index, stage, question or self.question, variant)
+        return replace(self, question=question or self.question, variant=variant)
 
     def more_questions(self, count: int, variant: int = 1) -> list[Question]:
         """Up to ``count`` different questions, of any allowed family."""
@@ -102,10 +112,8 @@ class _Stage(NamedTuple):
     """A scene before any word is said of it."""
 
     layout: Layout
-    objects: tuple[SceneObject, ...]
     owner: Owner
     view: View
-    background: Background
 
 
 def sample_id(config: ScenesConfig, index: int) -> str:
@@ -131,27 +139,12 @@ def generate(config: ScenesConfig, index: int) -> Scene:
         if question is None and attempt >= _TRIES_FIRST - 1:
             question = ask(stage.view, config, Stream(config.seed, index, "any question", attempt))
         if question is not None:
-            return _write(config, index, stage, question, 0)
+            background = draw_background(config, index)
+            return Scene(config, index, stage.view.objects, background, stage.owner, question, stage.layout, stage.view)
     raise MmudError(
         codes.NO_QUESTION,
         f"none of {', '.join(config.families)} can be asked",
         Place(sample=sample_id(config, index), field="families"),
-    )
-
-
-def _write(config: ScenesConfig, index: int, stage: _Stage, question: Question, variant: int) -> Scene:
-    view = stage.view
-    return Scene(
-        config=config,
-        index=index,
-        objects=stage.objects,
-        background=stage.background,
-        owner=stage.owner,
-        phrases=write_phrases(view, config, Stream(config.seed, index, "phrases", variant)),
-        caption=write_caption(view, stage.background, config, Stream(config.seed, index, "caption", variant)),
-        question=question,
-        layout=stage.layout,
-        view=view,
     )
 
 
@@ -168,8 +161,7 @@ def _set_stage(config: ScenesConfig, index: int, attempt: int) -> _Stage:
     objects = []
     for position, depth in enumerate(order):
         objects.append(_seen(layout, owner, position + 1, depth, hides))
-    view = View(objects, hides, config.width, config.height)
-    return _Stage(layout, view.objects, owner, view, draw_background(config, index))
+    return _Stage(layout, owner, View(objects, hides, config.width, config.height))
 
 
 def _seen(layout: Layout, owner: Owner, index: int, depth: int, hides: list[list[int]]) -> SceneObject:

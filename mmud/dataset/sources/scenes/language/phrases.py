@@ -13,9 +13,11 @@ from mmud.dataset.sources.scenes.queries import At, Between, Extreme, Kind, Near
 from mmud.dataset.sources.scenes.stream import Stream
 from mmud.dataset.sources.scenes.vocabulary import ATTRIBUTES
 
-#: Attribute subsets from short to long; how an object may be described by its looks.
-SUBSETS: Final[tuple[tuple[str, ...], ...]] = tuple(
-    subset for count in range(1, 5) for subset in combinations(ATTRIBUTES, count)
+#: Attribute subsets from short to long, with their bits: how an object may be described by its looks.
+_SUBSETS: Final[tuple[tuple[int, tuple[str, ...]], ...]] = tuple(
+    (sum(1 << ATTRIBUTES.index(attribute) for attribute in subset), subset)
+    for count in range(1, 5)
+    for subset in combinations(ATTRIBUTES, count)
 )
 #: Relations that phrases use, the telling ones more often.
 _RELATIONS: Final = ("left", "right", "above", "below", "larger", "smaller", "behind", "front", "behind", "front")
@@ -29,14 +31,20 @@ def kind_of(view: View, index: int, attributes: tuple[str, ...]) -> Kind:
 
 def looks(view: View, index: int, avoid: tuple[str, ...] = ()) -> list[Kind]:
     """Every kind that fits the object alone, without the attributes to avoid; the shortest first."""
-    found = []
-    for subset in SUBSETS:
-        if any(attribute in avoid for attribute in subset):
-            continue
-        kind = kind_of(view, index, subset)
-        if kind.find(view) == [index]:
-            found.append(kind)
-    return found
+    thing = view[index]
+    # For each other object the attributes in which it differs, as bits: a subset tells the two apart when it holds one of them.
+    differences = []
+    for other in view.objects:
+        if other is not thing:
+            pairs = ((other.size, thing.size), (other.color, thing.color), (other.texture, thing.texture))
+            bits = sum(1 << bit for bit, (theirs, own) in enumerate(pairs) if theirs != own)
+            differences.append(bits | (8 if other.shape != thing.shape else 0))
+    avoided = sum(1 << ATTRIBUTES.index(attribute) for attribute in avoid)
+    return [
+        kind_of(view, index, subset)
+        for bits, subset in _SUBSETS
+        if not bits & avoided and all(bits & difference for difference in differences)
+    ]
 
 
 def loose_kind(view: View, index: int, stream: Stream, avoid: tuple[str, ...] = ()) -> Kind:

@@ -26,6 +26,7 @@ class Question:
 
     Attributes:
         family: One of the families' names.
+        form: The template of the question: which way of asking this is.
         text: The question.
         answer: The answer; each mention of an object is followed by its tag.
         targets: Indices of the objects named, in the order of their tags.
@@ -33,6 +34,7 @@ class Question:
     """
 
     family: str
+    form: str
     text: str
     answer: str
     targets: tuple[int, ...]
@@ -67,9 +69,15 @@ class Context:
         names = self.wording.tagged_list(ordered)
         one = len(ordered) == 1
         words = fields | {"names": names, "be": "is" if one else "are", "they_are": "it is" if one else "they are"}
-        text = template.question.format(**words)
         short = key if key is not None else ", ".join(usual_name(self.view, index) for index in ordered)
-        return Question(self.family, sentence(text), sentence(template.answer.format(**words)), ordered, short)
+        return Question(
+            family=self.family,
+            form=template.question,
+            text=sentence(template.question.format(**words)),
+            answer=sentence(template.answer.format(**words)),
+            targets=ordered,
+            key=short,
+        )
 
 
 #: How often a maker draws before it gives up.
