@@ -97,6 +97,23 @@ def test_sizes_are_seen_in_areas(diameter: int) -> None:
     assert min(following) > max(this)
 
 
+@pytest.mark.parametrize("side", [48, 64, 128, 200, 256])
+def test_each_size_word_covers_clearly_more_than_the_one_before(side: int) -> None:
+    config = ScenesConfig(width=side, height=side, max_objects=6)
+    ranges = []
+    for size in SIZES:
+        nominal = config.diameter(size)
+        areas = [
+            shapes.template(shape, nominal + step * (nominal // 24), tilt).area
+            for shape in SHAPES
+            for tilt in shapes.TILTS
+            for step in (-1, 0, 1)
+        ]
+        ranges.append((min(areas), max(areas)))
+    for (_, most), (least, _) in zip(ranges, ranges[1:], strict=False):
+        assert least > 1.3 * most
+
+
 def test_shapes_can_be_told_apart() -> None:
     """No two outlines of one size overlap by more than three quarters, wherever one is put on the other."""
     side = 140
