@@ -38,7 +38,7 @@ class FindingLog:
         most: how many findings of one code are kept.
     """
 
-    most: int = 200
+    most: int = 10_000
     kept: list[Finding] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     errors: int = 0
@@ -180,8 +180,17 @@ def check_segmentations(segmentations: Sequence[Segmentation | None]) -> list[Ma
         texts.append(segmentation.counts.encode("utf-8", "surrogatepass"))
         sizes.append(segmentation.size)
     found: list[Mask | MmudError | None] = [None] * len(segmentations)
-    for index, mask in zip(present, Mask.from_many_counts(texts, sizes), strict=True):
+    for index, mask in zip(present, check_counts(texts, sizes), strict=True):
         found[index] = mask
+    return found
+
+
+def check_counts(counts: Sequence[bytes], sizes: Sequence[tuple[int, int]]) -> list[Mask | MmudError]:
+    """Compressed counts as masks, or the error that says what is wrong; in batches that stay in the processor's cache."""
+    found: list[Mask | MmudError] = []
+    for start in range(0, len(counts), BATCH_LINES):
+        part = slice(start, start + BATCH_LINES)
+        found.extend(Mask.from_many_counts(counts[part], sizes[part]))
     return found
 
 

@@ -166,13 +166,15 @@ class GenerationEvaluator(Evaluator):
         values = {name: None if one is None else one.value for name, one in estimates.items()}
         for name, estimate in estimates.items():
             if estimate is not None:
+                # One number a sample whose mean is the figure, so that two systems' numbers can be swapped.
                 both = estimate.influence_a + (0.0 if estimate.influence_b is None else estimate.influence_b)
-                columns[name] = both
+                columns[name] = estimate.value + both
+        bounds = {name: one.lower_bound for name, one in estimates.items() if one is not None}
         self._add_clip_rows(rows, columns, fields, identity)
         return Figures(
             columns=columns,
             owner=np.arange(len(rows)),
-            reduce=partial(_reduced, estimates, tuple(name for name in _CLIP_ROWS if name in columns)),
+            reduce=partial(_reduced, {name: bounds.get(name) for name in fields}),
             counts=dict.fromkeys(fields, UNITS),
             fields=fields,
             values=values,
@@ -201,22 +203,16 @@ class GenerationEvaluator(Evaluator):
                 fields[name] = {**identity.signature_fields(), "prompt": prompts[name], "reduction": "mean"}
 
     def reduce(self, sums: Sums) -> Mapping[str, Any]:
-        return _reduced({}, tuple(name for name in _CLIP_ROWS if name in sums), sums)
+        return _reduced({name: None for name in sums if name != UNITS}, sums)
 
 
-def _reduced(
-    estimates: Mapping[str, LinearisedEstimate | None], means: tuple[str, ...], sums: Sums
-) -> Mapping[str, Any]:
-    """First-order expansions of distances between sets, and means of rows."""
-    units = sums[UNITS]
-    some = np.where(units > 0, units, np.nan)
-    found: dict[str, Any] = {}
-    for name, estimate in estimates.items():
-        if estimate is None:
-            continue
-        value = estimate.value + sums[name] / some
-        found[name] = value if estimate.lower_bound is None else np.maximum(value, estimate.lower_bound)
-    return found | {name: sums[name] / some for name in means}
+def _reduced(lower_bounds: Mapping[str, float | None], sums: Sums) -> Mapping[str, Any]:
+    """Means of one number a sample, cut off where a metric cannot go lower."""
+    units = np.where(sums[UNITS] > 0, sums[UNITS], np.nan)
+    means = {name: sums[name] / units for name in lower_bounds if name in sums}
+    return {
+        name: mean if (bound := lower_bounds[name]) is None else np.maximum(mean, bound) for name, mean in means.items()
+    }
 
 
 def _matrix(column: pa.ListArray) -> Numbers:

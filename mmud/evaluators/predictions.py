@@ -170,6 +170,9 @@ def _refuse_constant(name: str) -> Any:
     raise _NotFinite(f"{name} is no number")
 
 
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
 def read_lines(path: Path, name: str, report: Report) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each line's number, from 1, and its JSON object; lines that are none are reported as MM804 or MM808."""
     with open(path, "rb") as stream:
@@ -183,7 +186,7 @@ def read_lines(path: Path, name: str, report: Report) -> Iterator[tuple[int, dic
             if raw.isspace():
                 continue
             try:
-                value = json.loads(raw.decode("utf-8-sig" if number == 1 else "utf-8"), parse_constant=_refuse_constant)
+                value = _DECODER.decode(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
                 if not isinstance(value, dict):
                     raise ValueError(f"{type(value).__name__}, not an object")
             except _NotFinite as error:

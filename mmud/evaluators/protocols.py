@@ -85,14 +85,13 @@ class View:
 
     @property
     def key(self) -> str:
-        """Names the view in rows; two views that give the same masks have one key."""
+        """Names the view in rows. Labels of a dataset have no pixels to ignore, so ``ignore`` makes no difference there."""
         return "/".join(
             [
                 str(self.resolution or "original"),
                 self.parts.value.replace(" ", "-"),
                 self.objects.value.replace(" ", "-"),
                 "polygons" if self.scaled_polygons else "pixels",
-                "ignore" if self.ignore else "all",
             ]
         )
 

@@ -20,9 +20,9 @@ from mmud.evaluators.segmentation.scoring import (
     BOUNDARY,
     COUNTED_BY,
     METRICS,
-    REDUCTION,
     contributions,
     reduce,
+    signature_fields,
 )
 from mmud.evaluators.segmentation.units import UnitTable, unit_rows, unit_type
 from mmud.evaluators.slices import WORD_BINS, binned
@@ -59,14 +59,16 @@ class SegmentationEvaluator(Evaluator):
         found: list[list[dict[str, Any]]] = [[] for _ in cases]
         referring = all(case.prediction.task is Task.REFERRING_SEGMENTATION for case in cases)
         # In referring, each object has its own expression: the two units are one.
-        wanted = dict.fromkeys(
-            (protocol.view, Unit.OBJECT if referring else protocol.unit) for protocol in self.protocols()
-        )
+        wanted = {
+            (protocol.view.key, unit): protocol.view
+            for protocol in self.protocols()
+            for unit in [Unit.OBJECT if referring else protocol.unit]
+        }
         plans = self._plans(cases, {unit for _, unit in wanted})
-        for view, unit in wanted:
+        for (key, unit), view in wanted.items():
             planned = plans[unit].units
             table = plans[unit].measure(view, self.wants_boundary)
-            where = [{"view": view.key, "unit": unit.value, "object": one.number, "tag": one.tag} for one in planned]
+            where = [{"view": key, "unit": unit.value, "object": one.number, "tag": one.tag} for one in planned]
             for one, row in zip(planned, unit_rows(where, table), strict=True):
                 found[one.row].append(row)
         return [{"units": units} for units in found]
@@ -92,16 +94,7 @@ class SegmentationEvaluator(Evaluator):
         units, owner = _units_of(rows, protocol.view, kind)
         table = UnitTable.from_arrow(units)
         columns = contributions(table, protocol)
-        extra = {"match": self.options.match} if task is Task.REASONING_SEGMENTATION else {}
-        fields = {
-            metric.name: {
-                **protocol.fields(),
-                **({"dilation": "0.02"} if metric.name == BOUNDARY else {}),
-                **extra,
-                "reduction": REDUCTION.get(metric.name, "mean"),
-            }
-            for metric in METRICS
-        }
+        match = self.options.match if task is Task.REASONING_SEGMENTATION else None
         labels = {"category": table.category, "size": table.sizes()}
         if task is Task.REFERRING_SEGMENTATION:
             labels["length"] = binned(table.words, WORD_BINS)
@@ -111,7 +104,7 @@ class SegmentationEvaluator(Evaluator):
             owner=owner,
             reduce=partial(_reduced, protocol, tuple(names)),
             counts={name: COUNTED_BY[name] for name in names},
-            fields=fields,
+            fields={name: signature_fields(name, protocol, match) for name in names},
             labels=labels,
         )
 
@@ -145,11 +138,10 @@ def _units_of(rows: pa.StructArray, view: View, kind: Unit) -> tuple[pa.StructAr
     kinds = units.field("unit").dictionary_encode()
     wanted = _equal(views, view.key) & _equal(kinds, kind.value)
     if len(units) and not wanted.any():
-        raise MmudError(
-            codes.ROWS_LACK,
-            f"the rows hold no statistics of {kind.value}s in the view {view.key}; they hold "
-            f"{', '.join(sorted(views.dictionary.to_pylist()))}",
-        )
+        held = ", ".join(sorted(views.dictionary.to_pylist()))
+        message = f"the rows hold no statistics of {kind.value}s in the view {view.key}; they hold {held}"
+        hint = "Evaluate the predictions with --protocol all: its rows can be scored by every protocol."
+        raise MmudError(codes.ROWS_LACK, message, hint=hint)
     chosen = np.flatnonzero(wanted)
     return units.take(pa.array(chosen)), owner[chosen]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mmud.annotations.masks import Mask
 from mmud.evaluators.protocols import Join, View
-from mmud.evaluators.segmentation.pixels import join, without
+from mmud.evaluators.segmentation.pixels import join, union, without
 from mmud.evaluators.segmentation.resize import resize_nearest
 
 Polygons = tuple[tuple[float, ...], ...]
@@ -77,7 +77,7 @@ def _drawn(group: Sequence[Label], view: View) -> Mask:
     if view.objects is Join.ONCE and len(group) > 1:
         return join([part for label in group for part in label.split()], Join.ONCE)
     wholes = [label.mask if view.parts is Join.UNION else join(label.split(), view.parts) for label in group]
-    return Mask.union(wholes)
+    return union(wholes)
 
 
 def _scaled(group: Sequence[Label], view: View) -> Mask | None:
@@ -94,4 +94,4 @@ def _scaled(group: Sequence[Label], view: View) -> Mask | None:
             for polygon in label.polygons
         ]
         drawn.append(Mask.from_polygons(scaled, side, side))
-    return Mask.union(drawn)
+    return union(drawn)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import _mask as coco
 
-from mmud.annotations.masks import Mask, areas, intersections_and_unions
+from mmud.annotations.masks import Mask, areas
 from mmud.annotations.runs import compress_runs
 from mmud.evaluators.protocols import Join
 from mmud.evaluators.segmentation.units import ABSENT
@@ -26,24 +26,31 @@ def count_pairs(labels: Sequence[Mask | None], predictions: Sequence[Mask | None
     Returns:
         Label areas and predicted areas (ABSENT for None), and intersections (0 where either is None), each of shape (n,).
     """
-    label = np.full(len(labels), ABSENT, dtype=np.int64)
-    predicted = label.copy()
+    label, predicted = _areas(labels), _areas(predictions)
     intersection = np.zeros(len(labels), dtype=np.int64)
-    with_label = [index for index, mask in enumerate(labels) if mask is not None]
-    label[with_label] = areas([mask for mask in labels if mask is not None])
-    both, first, second = [], [], []
-    for index in with_label:
-        a, b = labels[index], predictions[index]
-        if a is not None and b is not None:
+    both, shared = [], []
+    for index, (first, second) in enumerate(zip(labels, predictions, strict=True)):
+        if first is not None and second is not None:
+            if first.size != second.size:
+                raise ValueError(f"masks of {first.size} and {second.size} (height, width) were planned as a pair")
             both.append(index)
-            first.append(a)
-            second.append(b)
-    shared, union = intersections_and_unions(first, second)
-    intersection[both] = shared
-    predicted[both] = union + shared - label[both]
-    alone = [index for index, mask in enumerate(labels) if mask is None and predictions[index] is not None]
-    predicted[alone] = areas([mask for index in alone if (mask := predictions[index]) is not None])
+            merged = coco.merge([first.to_coco(), second.to_coco()], 1)
+            shared.append(Mask(first.height, first.width, merged["counts"]))
+    intersection[both] = areas(shared)
     return label, predicted, intersection
+
+
+def _areas(masks: Sequence[Mask | None]) -> Int64:
+    """Foreground pixels, ABSENT for None."""
+    found = np.full(len(masks), ABSENT, dtype=np.int64)
+    present = [index for index, mask in enumerate(masks) if mask is not None]
+    found[present] = areas([mask for mask in masks if mask is not None])
+    return found
+
+
+def union(masks: Sequence[Mask]) -> Mask:
+    """The pixels of any of ``masks``, at least one; one mask is its own union."""
+    return masks[0] if len(masks) == 1 else Mask.union(masks)
 
 
 def complement(mask: Mask) -> Mask:
@@ -59,7 +66,7 @@ def without(mask: Mask, removed: Mask) -> Mask:
 
 def join(parts: Sequence[Mask], how: Join) -> Mask:
     """The parts of one object, or the objects of one expression, as one mask; at least one, all of one size."""
-    whole = Mask.union(parts)
+    whole = union(parts)
     if how is Join.UNION or len(parts) == 1 or int(areas(parts).sum()) == whole.area:
         return whole  # nothing overlaps: every rule gives the union
     total = np.zeros(whole.size, dtype=np.uint8)

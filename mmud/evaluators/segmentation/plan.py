@@ -11,7 +11,7 @@ from mmud.annotations.masks import Mask
 from mmud.evaluators.protocols import View
 from mmud.evaluators.segmentation.boundary import boundary_areas, boundary_pairs
 from mmud.evaluators.segmentation.labels import Label, label_masks, predicted_masks
-from mmud.evaluators.segmentation.pixels import count_pairs
+from mmud.evaluators.segmentation.pixels import count_pairs, union
 from mmud.evaluators.segmentation.units import ABSENT, Int64, UnitTable
 
 
@@ -94,7 +94,7 @@ class Plan:
         with_mask = [index for index, unit in enumerate(units) if unit.predicted]
         predictions: list[Mask | None] = [None] * len(units)
         shown = predicted_masks(
-            [Mask.union(units[index].predicted) for index in with_mask],
+            [union(units[index].predicted) for index in with_mask],
             view,
             [ignored[index] for index in with_mask] if ignored else None,
         )

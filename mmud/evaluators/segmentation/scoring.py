@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mmud.evaluators.base import Metric, Numbers, Sums
 from mmud.evaluators.protocols import EmptyRule, MissingRule, Protocol, Targets
+from mmud.evaluators.segmentation.boundary import DILATION_RATIO
 from mmud.evaluators.segmentation.units import ABSENT, UnitTable
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
@@ -55,7 +56,17 @@ COUNTED_BY: Mapping[str, str] = {
 }
 """Metric -> the column whose sum is its n."""
 
-REDUCTION = {"cIoU": "pooled", "tag_recall": "pooled", "tag_precision": "pooled"}
+_POOLED = frozenset({"cIoU", "tag_recall", "tag_precision"})
+
+
+def signature_fields(metric: str, protocol: Protocol, match: str | None = None) -> dict[str, object]:
+    """What a metric's signature says besides its name, n and version."""
+    return {
+        **protocol.fields(),
+        "dilation": str(DILATION_RATIO) if metric == BOUNDARY else None,
+        "match": match,
+        "reduction": "pooled" if metric in _POOLED else "mean",
+    }
 
 
 def contributions(units: UnitTable, protocol: Protocol) -> dict[str, NDArray[Any]]:

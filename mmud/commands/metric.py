@@ -1,0 +1,238 @@
+"""`mmud metric`: the evaluators on plain files, no dataset needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mmud import codes
+from mmud.commands.common import Console, JsonFlag, QuietFlag, SeedOption, VerboseFlag, table
+from mmud.commands.evaluate import (
+    MetricsOption,
+    ModeOption,
+    PartialFlag,
+    ReplicatesOption,
+    WeightsOption,
+    split_names,
+)
+from mmud.errors import MmudError
+
+ReferencesOption = Annotated[Path, typer.Option("--references", metavar="FILE", help="The true ones.")]
+FirstArgument = Annotated[Path, typer.Argument(metavar="A", help="What was generated.")]
+SecondArgument = Annotated[Path, typer.Argument(metavar="B", help="What it is compared with.")]
+PairedFlag = Annotated[bool, typer.Option("--paired", help="Row (or name) by row, A belongs with B.")]
+BackendOption = Annotated[
+    str, typer.Option("--backend", metavar="mmud|pycocoevalcap", help="Who scores; the latter needs Java.")
+]
+ScorersOption = Annotated[
+    list[str] | None,
+    typer.Option("--scorers", metavar="NAME,…", help="Of pycocoevalcap: bleu, rouge_l, cider, meteor, spice."),
+]
+FrequenciesOption = Annotated[
+    Path | None, typer.Option("--frequencies", metavar="FILE", help="Document frequencies frozen for a split.")
+]
+EmptyFlag = Annotated[
+    bool,
+    typer.Option("--missing-as-empty", help="Take an empty caption for images that have none; the signature says so."),
+]
+AcceptHashOption = Annotated[
+    str | None, typer.Option("--accept-hash", metavar="SHA256", help="Use weights other than the published ones.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="Where the network runs, as torch names it.")]
+ExtractorOption = Annotated[str, typer.Option("--extractor", metavar="NAME", help="What makes the features.")]
+ProtocolOption = Annotated[
+    str, typer.Option("--protocol", metavar="NAME", help='One protocol, several by commas, or "all".')
+]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+    group.command("masks", help="gIoU, cIoU and the rest of two files of masks (JSON lines).")(masks)
+    group.command("captions", help="CIDEr, BLEU, ROUGE-L and lengths of two COCO files.")(captions)
+    group.command("images", help="Fréchet and kernel distance between two folders of images.")(images)
+    group.command("features", help="The same between two matrices of features (.npy).")(features)
+    app.add_typer(group, name="metric", help="One metric on plain files: masks, captions, images or features.")
+
+
+def masks(
+    references: ReferencesOption,
+    predictions: Annotated[Path, typer.Option("--predictions", metavar="FILE", help="The predicted ones.")],
+    protocol: ProtocolOption = "mmud",
+    metrics: MetricsOption = None,
+    allow_partial: PartialFlag = False,
+    replicates: ReplicatesOption = 1000,
+    seed: SeedOption = 0,
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
+) -> None:
+    from mmud.evaluators.checking import RefusedPredictions
+    from mmud.evaluators.plain_masks import NAMES, score_mask_files
+    from mmud.evaluators.protocols import names_of
+    from mmud.evaluators.report import protocols_table
+    from mmud.evaluators.statistics.bootstrap import Resampler
+
+    console = Console(json, quiet, verbose)
+    try:
+        scores = score_mask_files(
+            references,
+            predictions,
+            names_of(protocol),
+            metrics=_wanted(metrics, NAMES),
+            allow_partial=allow_partial,
+            resampler=Resampler(replicates, seed),
+        )
+    except RefusedPredictions as error:
+        console.findings(error.findings)
+        raise
+    found = scores.to_dict()
+    if scores.missing:
+        console.note(f"PARTIAL: {len(scores.missing)} references have no prediction.")
+    extra = ""
+    if "protocols" in found:
+        header, rows = protocols_table(found["protocols"])
+        extra = "\n\n" + table(header, rows)
+    console.result(found, _figures_text(found["metrics"]) + extra)
+
+
+def captions(
+    references: ReferencesOption,
+    candidates: Annotated[Path, typer.Option("--candidates", metavar="FILE", help="The captions to be scored.")],
+    metrics: MetricsOption = None,
+    backend: BackendOption = "mmud",
+    scorers: ScorersOption = None,
+    frequencies: FrequenciesOption = None,
+    missing_as_empty: EmptyFlag = False,
+    replicates: ReplicatesOption = 1000,
+    seed: SeedOption = 0,
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
+) -> None:
+    from mmud.evaluators.captions.frequency_files import load_frequencies
+    from mmud.evaluators.captions.metrics import METRICS
+    from mmud.evaluators.evaluation import check_choice
+    from mmud.evaluators.plain_captions import BACKENDS, score_caption_files, score_with_oracle
+    from mmud.evaluators.statistics.bootstrap import Resampler
+
+    console = Console(json, quiet, verbose)
+    check_choice(backend, BACKENDS, "--backend")
+    shared: dict[str, Any] = {
+        "missing": "empty" if missing_as_empty else "refuse",
+        "resampler": Resampler(replicates, seed),
+    }
+    if backend == "mmud":
+        if scorers:
+            raise MmudError(codes.USAGE, "--scorers chooses among pycocoevalcap's: add --backend pycocoevalcap")
+        frozen = None if frequencies is None else load_frequencies(frequencies)
+        figures, scores = score_caption_files(
+            references, candidates, metrics=_wanted(metrics, tuple(METRICS)), frequencies=frozen, **shared
+        )
+        rest: dict[str, Any] = {
+            "tokenizer": scores.tokenizer,
+            "frequencies": scores.frequencies,
+            "filled": list(scores.filled),
+        }
+        if scores.filled:
+            console.note(f"{len(scores.filled)} images have no caption and count as empty.")
+    else:
+        if frequencies is not None or metrics:
+            raise MmudError(codes.USAGE, "--frequencies and --metrics are not pycocoevalcap's; choose with --scorers")
+        figures, oracle = score_with_oracle(references, candidates, scorers=split_names(scorers) or None, **shared)
+        rest = {"backend": backend, "skipped": oracle.skipped}
+        for name, reason in oracle.skipped.items():
+            console.note(f"{name} was left out: {reason}")
+    found = {"metrics": {name: figure.to_dict() for name, figure in figures.items()}, **rest}
+    console.result(found, _figures_text(found["metrics"]))
+
+
+def images(
+    first: FirstArgument,
+    second: SecondArgument,
+    extractor: ExtractorOption = "inception",
+    weights: WeightsOption = None,
+    mode: ModeOption = None,
+    accept_hash: AcceptHashOption = None,
+    device: DeviceOption = "cpu",
+    metrics: MetricsOption = None,
+    paired: PairedFlag = False,
+    replicates: ReplicatesOption = 1000,
+    seed: SeedOption = 0,
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
+) -> None:
+    from mmud.evaluators.generation.extractors import ExtractorOptions
+    from mmud.evaluators.generation.folders import score_image_folders
+    from mmud.evaluators.generation.scores import Bootstrap
+
+    console = Console(json, quiet, verbose)
+    options = ExtractorOptions(weights=weights, mode=mode, accept_hash=accept_hash, device=device)
+    with console.progress("images") as bar:
+        scores = score_image_folders(
+            first,
+            second,
+            extractor,
+            options,
+            metrics=split_names(metrics) or None,
+            paired=paired,
+            bootstrap=Bootstrap(replicates, seed),
+            progress=lambda done, total: bar.advance(max(0, done - bar.done)),
+        )
+    console.findings(scores.warnings)
+    found = scores.to_dict()
+    console.result(found, _figures_text(found["metrics"]))
+
+
+def features(
+    first: FirstArgument,
+    second: SecondArgument,
+    metrics: MetricsOption = None,
+    paired: PairedFlag = False,
+    replicates: ReplicatesOption = 1000,
+    seed: SeedOption = 0,
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
+) -> None:
+    from mmud.evaluators.generation.features import load_features
+    from mmud.evaluators.generation.scores import Bootstrap, score_features
+
+    console = Console(json, quiet, verbose)
+    scores = score_features(
+        load_features(first),
+        load_features(second),
+        metrics=split_names(metrics) or None,
+        paired=paired,
+        bootstrap=Bootstrap(replicates, seed),
+    )
+    console.findings(scores.warnings)
+    found = scores.to_dict()
+    console.result(found, _figures_text(found["metrics"]))
+
+
+def _wanted(values: list[str] | None, known: tuple[str, ...]) -> list[str] | None:
+    """The metric names that were asked for; None for the usual ones.
+
+    Raises:
+        MmudError: MM004 for a name that is none.
+    """
+    from mmud import codes
+
+    names = split_names(values)
+    if "all" in names:
+        return list(known)
+    for name in names:
+        if name not in known:
+            hint = f"Known: {', '.join(known)}."
+            raise MmudError(codes.UNKNOWN_NAME, f"no metric is called {name!r}", hint=hint)
+    return names or None
+
+
+def _figures_text(metrics: dict[str, Any]) -> str:
+    from mmud.evaluators.report import metrics_table, padded
+
+    header, rows = metrics_table(metrics)
+    return table(header, padded(rows, header))
