@@ -22,9 +22,13 @@ CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
 INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 """Zero-width spaces and marks of writing direction. The joiners U+200C and U+200D are part of scripts and emoji."""
 
-# UTF-8's lead byte of two or three, read as Latin-1 or Windows-1252, followed by what continuation bytes become there.
-_CONTINUATION = "[\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]"
-MOJIBAKE = re.compile(f"\ufffd|[ÂÃÅÄÐÑ]{_CONTINUATION}|[âãä]{_CONTINUATION}{_CONTINUATION}|ï¿½|ï»¿")
+# What UTF-8's bytes become when read as Latin-1 or Windows-1252: a letter for the lead byte, then signs for the others. Right
+# texts put quotation marks and dashes behind such letters, too; so but for the commonest leads, one true sign must be there.
+_SIGN = "[\u0080-\u00bf]"
+_ANY = "[\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]"
+MOJIBAKE = re.compile(
+    f"\ufffd|[ÂÃ]{_ANY}|[ÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖ×ØÙÚÛ]{_SIGN}|â€|[à-ï](?:{_SIGN}{_ANY}|{_ANY}{_SIGN})|ï¿½|ï»¿"
+)
 
 
 class CharacterCheck(Check):

@@ -195,7 +195,12 @@ def run_task(task: Task, checks: list[type[Check]], scope: Scope) -> Outcome:
     outcome = Outcome()
     made = [check(scope) for check in checks]
     outcome.counts = write_findings(task.out, _selected(_shard_findings(task, made, scope, outcome), scope))
-    outcome.facts = {number: check.facts() for number, check in enumerate(made)}
+    for number, check in enumerate(made):
+        try:
+            outcome.facts[number] = check.facts()
+        except Exception as error:
+            _blame(type(check), error)
+            raise
     return outcome
 
 
@@ -234,25 +239,31 @@ def _row_findings(task: Task, checks: list[Check], scope: Scope, outcome: Outcom
                 outcome.samples += 1
                 outcome.objects += len(row["objects"] or ())
                 for check in checks:
-                    yield from _guarded(check, check.check(row, context))
+                    yield from _guarded(check, check.check, row, context)
             if left is not None:
                 left -= len(rows.rows)
                 if left <= 0:
                     return
 
 
-def _guarded(check: Check, findings: Iterator[Finding]) -> Iterator[Finding]:
+def _guarded(check: Check, look: Callable[..., Iterator[Finding]], *arguments: Any) -> Iterator[Finding]:
     """The findings of a check; a plug-in that fails, or reports what it did not announce, is named."""
     kind = type(check)
     try:
-        for finding in findings:
+        for finding in look(*arguments):
             if finding.code not in kind.codes:
                 raise ValueError(f"it reports {finding.code.id}, which is not among its codes")
             yield finding
     except Exception as error:
-        if isinstance(error, MmudError) or kind.__module__.startswith("mmud."):
-            raise
-        message = f"the check {kind.__module__}.{kind.__qualname__} fails: {type(error).__name__}: {error}"
+        _blame(kind, error)
+        raise
+
+
+def _blame(kind: type[Check], error: Exception) -> None:
+    """Name the plug-in that failed; an error of a built-in check is a fault of this package and stays what it is."""
+    if not isinstance(error, MmudError) and not kind.__module__.startswith("mmud."):
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        message = f"the check {name} fails: {type(error).__name__}: {error}"
         raise MmudError(common.PLUGIN_BROKEN, message) from error
 
 
@@ -275,7 +286,7 @@ def _of_the_whole(
     for number, check in enumerate(checks):
         parts = [ShardFacts(task.shard, outcome.facts[number]) for task, outcome in zip(tasks, outcomes, strict=True)]
         whole = check(scope)
-        for finding in _guarded(whole, whole.finish(parts)):
+        for finding in _guarded(whole, whole.finish, parts):
             # Counts and splits that lack a shard are wrong because of it.
             if not (broken and finding.place.file == MANIFEST_NAME):
                 yield finding

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib import metadata
 from typing import Any
 
 from mmud import codes
+from mmud.dataset.checks.guessing import near_codes
 from mmud.errors import Code, MmudError, catalogue
 
 FAMILIES = {
@@ -48,7 +48,7 @@ def known_codes(text: str | None) -> dict[str, Code]:
     prefix = text.strip().upper()
     found = {id: code for id, code in known.items() if id.startswith(prefix)} if prefix.startswith("MM") else {}
     if not found:
-        near = difflib.get_close_matches(prefix, known, n=3, cutoff=0.6) or _by_title(text, known)
+        near = near_codes(prefix, known) or _by_title(text, known)
         guess = f"Did you mean {' or '.join(near)}? " if near else ""
         raise MmudError(codes.USAGE, f"no code is {text!r}", hint=f"{guess}`mmud explain` lists all codes.")
     return found

@@ -148,13 +148,13 @@ def retraced(outlines: Sequence[Points]) -> set[int]:
     """The outlines that walk an edge from a to b and, elsewhere, from b to a."""
     points, _, _ = _joined(outlines)
     owner = np.repeat(np.arange(len(outlines)), [len(outline) for outline in outlines])
-    # An edge walked twice has two points that are visited twice: few outlines have, and only those are looked at closely.
+    # An outline that walks an edge back visits a point twice: few outlines do, and only those are looked at closely.
     # One number a point: equal for equal points, and for others only by chance.
     keys = points[:, 0] * np.pi + points[:, 1] * 1e3 * np.e + owner * 1e9
     order = np.argsort(keys, kind="stable")
     again = keys[order[1:]] == keys[order[:-1]]
     visits = np.bincount(owner[order[1:]][again], minlength=len(outlines))
-    return {index for index in np.flatnonzero(visits >= 2).tolist() if _retraces(outlines[index])}
+    return {index for index in np.flatnonzero(visits).tolist() if _retraces(outlines[index])}
 
 
 def _retraces(outline: Points) -> bool:

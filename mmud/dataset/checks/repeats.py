@@ -71,10 +71,11 @@ def near_repeats(
         digests: of the files that were hashed.
         splits: the number of each position's split.
     """
+    # Members of a split point at its first one, which points at an earlier split where there is one.
+    shared = {repeat.position: repeat.earlier for repeat in repeats(digests, splits)}
     copies = np.zeros(len(hashes), dtype=bool)
-    copies[
-        [repeat.position for repeat in repeats(digests, splits) if splits[repeat.position] != splits[repeat.earlier]]
-    ] = True
+    for position, first in shared.items():
+        copies[position] = splits[position] != splits[first] or first in shared
     for split in np.unique(splits).tolist():
         earlier = np.flatnonzero(usable & (splits < split))
         later = np.flatnonzero(usable & (splits == split) & ~copies)

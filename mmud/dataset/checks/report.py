@@ -15,7 +15,6 @@ from typing import Any, Self
 
 from mmud.errors import Code, Finding, Place, Severity
 
-
 _PLACE = tuple(field.name for field in fields(Place))
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from mmud import codes as common
 from mmud.dataset import codes as dataset_codes
 from mmud.dataset.checks.base import CHECKS, Check
 from mmud.dataset.checks.codes import structure
+from mmud.dataset.checks.guessing import near_codes
 from mmud.errors import Code, MmudError
 
 FOLDER_CODES = (
@@ -70,7 +70,7 @@ def _expanded(ids: list[str], prefixes: Iterable[str]) -> set[str]:
 
 
 def _guess(prefix: str, ids: list[str]) -> str:
-    near = difflib.get_close_matches(prefix, ids, n=3, cutoff=0.6)
+    near = near_codes(prefix, ids)
     families = sorted({id[:3] for id in ids})
     guess = f"Did you mean {' or '.join(near)}? " if near else ""
     return f"{guess}Give codes or families such as {', '.join(families)}; `mmud explain` lists all codes."

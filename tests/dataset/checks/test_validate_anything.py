@@ -23,7 +23,9 @@ from mmud.errors import MmudError
 texts = st.one_of(
     st.none(),
     st.text(max_size=12),
-    st.sampled_from(["", " ", "<LCL-1>", "<OBJ-0> <LCL-99>", "<LCL-", "\x00", "\u2028", "a\r\nb", "{x}", "e\u0301", "Ã©"]),
+    st.sampled_from(
+        ["", " ", "<LCL-1>", "<OBJ-0> <LCL-99>", "<LCL-", "\x00", "\u2028", "a\r\nb", "{x}", "e\u0301", "Ã©"]
+    ),
 )
 numbers = st.one_of(st.none(), st.floats(), st.sampled_from([0.0, -1.0, 1e5, 1e300, 5.0, 40.0]))
 small = st.one_of(st.none(), st.integers(-(2**31), 2**31 - 1), st.integers(0, 70))
@@ -40,9 +42,7 @@ objects = st.fixed_dictionaries(
     {
         "phrases": st.one_of(st.none(), st.lists(texts, max_size=3)),
         "segmentation": st.one_of(st.none(), st.fixed_dictionaries({"size": sizes, "counts": counts})),
-        "polygons": st.one_of(
-            st.none(), st.lists(st.one_of(st.none(), st.lists(numbers, max_size=10)), max_size=3)
-        ),
+        "polygons": st.one_of(st.none(), st.lists(st.one_of(st.none(), st.lists(numbers, max_size=10)), max_size=3)),
         "bbox": st.one_of(st.none(), st.lists(numbers, max_size=5)),
         "area": numbers,
         "category": texts,
@@ -68,7 +68,7 @@ rows_of_anything = st.fixed_dictionaries(
         "image": images,
         "width": sides,
         "height": sides,
-        **{name: texts for name in ("source", "source_image_id", "caption", "question", "answer", "license")},
+        **dict.fromkeys(("source", "source_image_id", "caption", "question", "answer", "license"), texts),
         "objects": st.one_of(st.none(), st.lists(st.one_of(st.none(), objects), max_size=4)),
         "provenance": st.one_of(texts, st.sampled_from(["[", "{}", "[" * 100_000])),
     }
