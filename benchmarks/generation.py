@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 from mmud.evaluators.generation.cmmd import cmmd_estimate
 from mmud.evaluators.generation.frechet import frechet_distance, frechet_estimate
 from mmud.evaluators.generation.kid import kid, kid_estimate, kid_of_subsets
-from mmud.evaluators.generation.resampling import LinearisedEstimate, draw_weights, percentile_interval
+from mmud.evaluators.generation.resampling import LinearisedEstimate, draw_weights
 from mmud.evaluators.generation.scores import score_features
+from mmud.evaluators.statistics.bootstrap import interval
 
 Features = NDArray[np.float32]
 
@@ -243,7 +244,7 @@ def _covered(
         b = np.maximum(second * scales @ rotation + 0.2 + shift, 0).astype(np.float32)
         figure = estimate(a, b)
         values.append(figure.value)
-        intervals.append(percentile_interval(figure.replicates(weights_a, weights_b)))
+        intervals.append(interval(figure.replicates(weights_a, weights_b), count))
     low, high = np.array(intervals).T
     return float(((low <= np.mean(values)) & (np.mean(values) <= high)).mean())
 

@@ -116,7 +116,7 @@ class ExtractorOptions:
         mode: One of the extractor's modes; its default when left out.
         accept_hash: SHA-256 of weights that are known to differ from the published ones.
         device: torch's name of the device.
-        batch_size: Images run at once.
+        batch_size: Images run at once; a last batch is filled up to it. Another size changes the last digits of features.
         limits: Bounds on images.
         offline: Take a hub id only from the local cache.
         model: A name for what made the features (``features`` only).
@@ -126,7 +126,7 @@ class ExtractorOptions:
     mode: str | None = None
     accept_hash: str | None = None
     device: str = "cpu"
-    batch_size: int = 32
+    batch_size: int = 8
     limits: ImageLimits = field(default_factory=ImageLimits)
     offline: bool = True
     model: str | None = None
@@ -192,10 +192,16 @@ class SubmittedFeatures:
         return matrix
 
 
-def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Pieces of ``size``; the last may be shorter."""
+def full_batches(items: Sequence[T], size: int) -> Iterator[tuple[list[T], int]]:
+    """Pieces of exactly ``size``, the last filled up with its own last item, and how many of each are to be kept.
+
+    Matrix products of another shape round otherwise: a network gives an image other last digits in a batch of 5 than in one
+    of 8. In batches of one shape the neighbours and the place in the batch do not matter, so features are the same for
+    images in any order and in any number of shards.
+    """
     for start in range(0, len(items), size):
-        yield items[start : start + size]
+        part = list(items[start : start + size])
+        yield part + [part[-1]] * (size - len(part)), len(part)
 
 
 def chosen_mode(options: ExtractorOptions, modes: tuple[str, ...], extractor: str) -> str:

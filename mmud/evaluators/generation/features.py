@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mmud.errors import Finding, MmudError, Place
 from mmud.evaluators.generation import codes
+from mmud.evaluators.statistics.sums import exact_sum
 from mmud.files import require
 
 Matrix = NDArray[np.float64]
@@ -106,9 +107,9 @@ def exact_mean(values: Iterable[float]) -> float:
     Raises:
         MmudError: MM864 for no values.
     """
-    listed = [float(value) for value in values]
+    listed = np.fromiter(values, np.float64)
     at_least(len(listed), 1, "the mean")
-    return math.fsum(listed) / len(listed)
+    return exact_sum(listed) / len(listed)
 
 
 def features_from_rows(

@@ -22,8 +22,8 @@ from mmud.evaluators.generation.extractors import (
     Features,
     ImageSource,
     Progress,
-    batches,
     chosen_mode,
+    full_batches,
     mode_label,
     require_torch,
     required_weights,
@@ -101,13 +101,14 @@ class InceptionExtractor:
 
     def _run(self, sources: Sequence[ImageSource], network: Any, progress: Progress | None) -> Features:
         rows: list[NDArray[np.float32]] = []
+        # images that the network resizes itself have different sizes: each is run alone
+        size = 1 if self._mode == "legacy" else self._options.batch_size
         with self._torch.inference_mode():
-            for part in batches(sources, self._options.batch_size):
-                images = [self._prepare(source.pixels(self.limits)) for source in part]
-                # images that the network resizes itself keep their own sizes, so only neighbours of one size share a run
-                for group in _runs_of_equal_shape(images):
-                    tensor = self._torch.from_numpy(np.stack(group).transpose(0, 3, 1, 2).copy())
-                    rows.extend(self._rows(network, tensor.to(self._options.device)))
+            for part, kept in full_batches(sources, size):
+                images = [self._prepare(source.pixels(self.limits)) for source in part[:kept]]
+                images += [images[-1]] * (size - kept)
+                tensor = self._torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())
+                rows.extend(self._rows(network, tensor.to(self._options.device))[:kept])
                 if progress is not None:
                     progress(len(rows), len(sources))
         return np.stack(rows) if rows else np.empty((0, DIMENSION), np.float32)
@@ -146,13 +147,3 @@ def _checked_digest(path: Path, accepted: str | None) -> str:
         hint = f"Get the published file, or add --accept-hash {digest}; the figure is then not called FID."
         raise MmudError(codes.WEIGHTS_DIFFER, message, Place(file=str(path)), hint)
     return digest
-
-
-def _runs_of_equal_shape(images: Sequence[NDArray[np.float32]]) -> list[list[NDArray[np.float32]]]:
-    runs: list[list[NDArray[np.float32]]] = []
-    for image in images:
-        if runs and runs[-1][0].shape == image.shape:
-            runs[-1].append(image)
-        else:
-            runs.append([image])
-    return runs

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmud.evaluators.generation.features import Matrix
+from mmud.evaluators.statistics.bootstrap import draw
 
 Vector = NDArray[np.float64]
 
@@ -79,13 +80,4 @@ def draw_weights(groups: Sequence[object] | NDArray[np.generic], replicates: int
         Shape (replicates, samples), whole numbers as float64.
     """
     _, member = np.unique(np.asarray(groups), return_inverse=True)
-    clusters = int(member.max()) + 1
-    drawn = np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), size=replicates)
-    return drawn[:, member].astype(np.float64)
-
-
-def percentile_interval(values: Vector, confidence: float = 0.95) -> tuple[float, float]:
-    """The central ``confidence`` of the replicates, by percentiles."""
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return float(low), float(high)
+    return draw(np.random.default_rng(seed), replicates, int(member.max()) + 1)[:, member]

@@ -23,8 +23,9 @@ from mmud.evaluators.generation.features import (
 )
 from mmud.evaluators.generation.inception_score import SPLIT_SEED, SPLITS, inception_score
 from mmud.evaluators.generation.metrics import Measured, default_metrics, measure, reported_name, row_mean
-from mmud.evaluators.generation.resampling import draw_weights, percentile_interval
+from mmud.evaluators.generation.resampling import draw_weights
 from mmud.evaluators.signatures import signature
+from mmud.evaluators.statistics.bootstrap import CONFIDENCE, METHOD, REPLICATES, interval
 
 Groups = Sequence[Any] | NDArray[Any]
 UNNAMED = ExtractorIdentity("features")
@@ -34,9 +35,9 @@ UNNAMED = ExtractorIdentity("features")
 class Bootstrap:
     """How intervals are made; ``replicates=0`` makes none."""
 
-    replicates: int = 1000
+    replicates: int = REPLICATES
     seed: int = 0
-    confidence: float = 0.95
+    confidence: float = CONFIDENCE
 
 
 DEFAULT_BOOTSTRAP = Bootstrap()
@@ -199,7 +200,13 @@ def score_text_match(
     return GenerationScores(scores, identity)
 
 
-_Weights = tuple[Matrix, Matrix]
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """Bootstrap weights of both sets, and of how many clusters the interval is (the fewer of both)."""
+
+    a: Matrix
+    b: Matrix
+    clusters: int
 
 
 def _ordered(groups: Groups | None, order: NDArray[np.intp]) -> NDArray[Any]:
@@ -213,14 +220,15 @@ def _ordered(groups: Groups | None, order: NDArray[np.intp]) -> NDArray[Any]:
 
 
 def _paired_weights(groups: NDArray[Any], bootstrap: Bootstrap) -> _Weights:
-    weights = draw_weights(groups, bootstrap.replicates, (bootstrap.seed,))
-    return weights, weights
+    weights = draw_weights(groups, bootstrap.replicates, bootstrap.seed)
+    return _Weights(weights, weights, len(np.unique(groups)))
 
 
 def _separate_weights(groups_a: NDArray[Any], groups_b: NDArray[Any], bootstrap: Bootstrap) -> _Weights:
-    return (
+    return _Weights(
         draw_weights(groups_a, bootstrap.replicates, (bootstrap.seed, 1)),
         draw_weights(groups_b, bootstrap.replicates, (bootstrap.seed, 2)),
+        min(len(np.unique(groups_a)), len(np.unique(groups_b))),
     )
 
 
@@ -228,10 +236,11 @@ def _score(
     name: str, measured: Measured, weights: _Weights, fields: Mapping[str, object], bootstrap: Bootstrap
 ) -> Score:
     low = high = None
-    interval = "none"
-    if bootstrap.replicates and measured.estimate is not None:
-        low, high = percentile_interval(measured.estimate.replicates(*weights), bootstrap.confidence)
-        interval = f"linearised,{bootstrap.replicates},seed={bootstrap.seed},{bootstrap.confidence:.0%}"
-    count = weights[0].shape[1]
-    whole = {**fields, **measured.fields, "interval": interval}
+    described = "none"
+    if bootstrap.replicates and measured.estimate is not None and weights.clusters > 1:
+        values = measured.estimate.replicates(weights.a, weights.b)
+        low, high = interval(values, weights.clusters, bootstrap.confidence) or (None, None)
+        described = f"linearised,{METHOD},{bootstrap.replicates},seed={bootstrap.seed},{bootstrap.confidence:g}"
+    count = weights.a.shape[1]
+    whole = {**fields, **measured.fields, "interval": described}
     return Score(measured.value, low, high, count, signature(name, whole, count))

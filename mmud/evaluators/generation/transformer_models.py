@@ -23,8 +23,8 @@ from mmud.evaluators.generation.extractors import (
     Features,
     ImageSource,
     Progress,
-    batches,
     chosen_mode,
+    full_batches,
     hash_of_files,
     mode_label,
     require_package,
@@ -111,11 +111,12 @@ class _TransformersModel:
         rows = []
         done = 0
         with self._torch.inference_mode():
-            for part in batches(sources, self._options.batch_size):
-                images = [Image.fromarray(source.pixels(self.limits)) for source in part]
+            for part, kept in full_batches(sources, self._options.batch_size):
+                images = [Image.fromarray(source.pixels(self.limits)) for source in part[:kept]]
+                images += [images[-1]] * (len(part) - kept)
                 inputs = self._processor(images=images, return_tensors="pt").to(self._options.device)
-                rows.append(self._embed(inputs).float().cpu().numpy())
-                done += len(part)
+                rows.append(self._embed(inputs).float().cpu().numpy()[:kept])
+                done += kept
                 if progress is not None:
                     progress(done, len(sources))
         return np.concatenate(rows) if rows else np.empty((0, 0), np.float32)
@@ -167,7 +168,7 @@ class ClipExtractor(_TransformersModel):
             lengths = [len(tokenizer(prompt + text)["input_ids"]) for text in texts]
         rows = []
         with self._torch.inference_mode():
-            for part in batches(texts, self._options.batch_size):
+            for part, kept in full_batches(texts, self._options.batch_size):
                 inputs = tokenizer(
                     [prompt + text for text in part],
                     padding="max_length",
@@ -175,7 +176,7 @@ class ClipExtractor(_TransformersModel):
                     max_length=longest,
                     return_tensors="pt",
                 ).to(self._options.device)
-                rows.append(_pooled(self._model.get_text_features(**inputs)).float().cpu().numpy())
+                rows.append(_pooled(self._model.get_text_features(**inputs)).float().cpu().numpy()[:kept])
         cut = sum(length > longest for length in lengths)
         message = f"{cut} of {len(texts)} texts have more than {longest} tokens"
         findings = [Finding(codes.TEXT_TRUNCATED, Place(), message)] if cut else []

@@ -16,6 +16,7 @@ from mmud.evaluators.generation.extractors import (
     ExtractorIdentity,
     ExtractorOptions,
     ImageSource,
+    full_batches,
     open_extractor,
     sources_of_folder,
 )
@@ -161,6 +162,21 @@ def test_progress_and_batches(published, folder):
     assert seen == [(2, 5), (4, 5), (5, 5)]
     whole = open_extractor("inception", ExtractorOptions(weights=published, batch_size=5)).extract(sources)
     assert got == pytest.approx(whole, abs=1e-6)
+    assert open_extractor("inception", options).extract([]).shape == (0, 2048)
+
+
+@pytest.mark.parametrize("mode", ["clean", "legacy", "legacy_pytorch"])
+def test_same_bits_in_any_order_and_shard(published, folder, mode):
+    extractor = open_extractor("inception", ExtractorOptions(weights=published, mode=mode))
+    sources = sources_of_folder(folder)
+    whole = extractor.extract(sources)
+    assert np.array_equal(extractor.extract(sources[::-1]), whole[::-1])
+    assert np.array_equal(np.concatenate([extractor.extract(sources[:2]), extractor.extract(sources[2:])]), whole)
+
+
+def test_full_batches():
+    assert list(full_batches([1, 2, 3], 2)) == [([1, 2], 2), ([3, 3], 1)]
+    assert list(full_batches([], 2)) == []
 
 
 def test_an_unreadable_image_is_named(published, folder, tmp_path):

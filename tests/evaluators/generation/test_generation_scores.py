@@ -74,7 +74,7 @@ def test_signature_names_what_the_figure_depends_on(pair):
     score = score_features(*pair, identity=PUBLISHED, bootstrap=Bootstrap(replicates=20, seed=3)).metrics["fid"]
     assert score.signature == (
         "metric:fid|extractor:inception|model:inception-2015-12-05.pt|mode:clean|weights:f5f5f5f5f5f5|pairs:no"
-        f"|covariance:n-1|interval:linearised,20,seed=3,95%25|n:40|version:mmud-{mmud.__version__}"
+        f"|covariance:n-1|interval:linearised,percentile-expanded,20,seed=3,0.95|n:40|version:mmud-{mmud.__version__}"
     )
     kernel = score_features(pair[0], pair[1][:30], metrics=["kid"], bootstrap=FAST).metrics["kid"]
     assert kernel.n == 40
@@ -84,7 +84,7 @@ def test_signature_names_what_the_figure_depends_on(pair):
         "pairs": "no",
         "n_reference": "30",
         "estimator": "unbiased",
-        "interval": "linearised,50,seed=0,95%",
+        "interval": "linearised,percentile-expanded,50,seed=0,0.95",
         "n": "40",
         "version": f"mmud-{mmud.__version__}",
     }
@@ -162,6 +162,12 @@ def test_clusters_widen_the_interval(network_features):
     alone = score_features(a, b, metrics=["feature_cosine"], paired=True).metrics["feature_cosine"]
     whole = score_features(a, b, metrics=["feature_cosine"], paired=True, groups_a=groups).metrics["feature_cosine"]
     assert (whole.high - whole.low) / (alone.high - alone.low) == pytest.approx(np.sqrt(10), rel=0.2)
+
+
+def test_one_cluster_has_no_interval(pair):
+    scores = score_features(*pair, paired=True, groups_a=np.zeros(40), bootstrap=FAST).metrics
+    assert all(score.low is None and score.high is None for score in scores.values())
+    assert all("|interval:none|" in score.signature for score in scores.values())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import pytest
 from mmud.evaluators.generation.cmmd import cmmd_estimate
 from mmud.evaluators.generation.frechet import frechet_distance, frechet_estimate
 from mmud.evaluators.generation.kid import kid_estimate
-from mmud.evaluators.generation.resampling import LinearisedEstimate, draw_weights, percentile_interval
+from mmud.evaluators.generation.resampling import LinearisedEstimate, draw_weights
+from mmud.evaluators.statistics.bootstrap import interval
 
 
 def test_weights_are_whole_draws():
@@ -29,10 +30,6 @@ def test_clusters_are_drawn_whole_and_by_value():
     assert np.array_equal(weights[:, [0, 1, 3]].sum(1), np.full(100, 3))
     order = [3, 2, 1, 0]
     assert np.array_equal(draw_weights(groups[order], 100, 0), weights[:, order])
-
-
-def test_percentiles():
-    assert percentile_interval(np.linspace(0, 1, 101), 0.9) == pytest.approx((0.05, 0.95))
 
 
 def test_linearised_replicates():
@@ -83,7 +80,7 @@ def test_coverage_of_the_frechet_interval(count, dimension, shift, paired):
         weights_a = draw_weights(np.arange(count), 400, (7, 1))
         weights_b = weights_a if paired else draw_weights(np.arange(count), 400, (7, 2))
         values.append(estimate.value)
-        intervals.append(percentile_interval(estimate.replicates(weights_a, weights_b)))
+        intervals.append(interval(estimate.replicates(weights_a, weights_b), count))
     low, high = np.array(intervals).T
     covered = ((low <= np.mean(values)) & (np.mean(values) <= high)).mean()
     assert 0.92 <= covered <= 1.0
@@ -107,7 +104,7 @@ def test_coverage_of_kernel_intervals(estimate, shift, paired):
         b = 0.7 * a + 0.7 * b if paired else b
         figure = estimate(a, b + shift)
         values.append(figure.value)
-        intervals.append(percentile_interval(figure.replicates(weights_a, weights_b)))
+        intervals.append(interval(figure.replicates(weights_a, weights_b), 150))
     low, high = np.array(intervals).T
     covered = ((low <= np.mean(values)) & (np.mean(values) <= high)).mean()
     assert covered >= 0.90

@@ -95,6 +95,14 @@ def test_clip_text_embedding(clip_folder):
     assert findings == []
 
 
+def test_same_bits_in_any_order_and_shard(clip_folder, sources):
+    extractor = open_extractor("clip", ExtractorOptions(weights=clip_folder))
+    whole, texts = extractor.extract(sources), extractor.embed_texts(TEXTS)[0]
+    assert np.array_equal(extractor.extract(sources[::-1]), whole[::-1])
+    assert np.array_equal(np.concatenate([extractor.extract(sources[:1]), extractor.extract(sources[1:])]), whole)
+    assert np.array_equal(extractor.embed_texts(TEXTS[::-1])[0], texts[::-1])
+
+
 def test_the_prompt_stands_before_the_caption(clip_folder):
     extractor = open_extractor("clip", ExtractorOptions(weights=clip_folder))
     prompted, _ = extractor.embed_texts(["cat"], prompt="a ")
