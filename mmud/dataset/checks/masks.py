@@ -1,7 +1,8 @@
 """MM2xx: masks, and the boxes and areas beside them.
 
 Boxes and areas come from the source, masks from drawing its polygons on pixels, so the two never agree exactly. Each
-tolerance below is twice and more what drawing causes on COCO's own objects (measured by ``tests/dataset/checks/test_real.py``).
+tolerance below is above what drawing causes on any of COCO's own objects, crowds apart
+(``tests/dataset/checks/test_validate_real.py`` measures it).
 """
 
 from __future__ import annotations

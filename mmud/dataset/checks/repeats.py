@@ -14,7 +14,7 @@ NEAR_BITS = 4
 """Image hashes that differ in at most so many bits are taken for one photograph.
 
 Of 174 COCO photographs that were halved in size and saved again as JPEG of quality 60, 99 % stay within it; no two different
-ones come nearer than 11 bits (``tests/dataset/checks/test_real.py`` measures both).
+ones come nearer than 11 bits (``tests/dataset/checks/test_validate_real.py`` measures both).
 """
 
 Digests = NDArray[np.uint64]
