@@ -54,11 +54,16 @@ def discrepancy(a: Any, b: Any, kernel: Kernel, unbiased: bool, scale: float = 1
     value = scale * (_mean(within_a) + _mean(within_b) - 2 * _mean(across_a))
     if not math.isfinite(value):
         raise MmudError(codes.UNDEFINED, f"the kernel distance is {value}")
+    floor = (
+        None if unbiased else 0.0
+    )  # the biased estimator is a squared length; rounding can leave equal sets at -1e-13
+    value = value if floor is None else max(value, floor)
     influence_a, influence_b = (2 * scale * (within_a - across_a), 2 * scale * (within_b - across_b))
     return LinearisedEstimate(
         value,
         unsorted(influence_a - influence_a.mean(), order_a),
         unsorted(influence_b - influence_b.mean(), order_b),
+        lower_bound=floor,
     )
 
 

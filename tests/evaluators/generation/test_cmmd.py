@@ -38,7 +38,7 @@ def test_laws(a, b, scale, seed):
     """Not negative, zero on itself, symmetric, blind to length and order, bounded by opposite points."""
     value = cmmd(a, b)
     order = np.random.default_rng(seed).permutation(len(a))
-    assert -1e-9 <= value <= 2000 * (1 - np.exp(-0.02)) + 1e-9
+    assert 0 <= value <= 2000 * (1 - np.exp(-0.02)) + 1e-9
     assert cmmd(a, a) == pytest.approx(0, abs=1e-9)
     assert cmmd(b, a) == pytest.approx(value, abs=1e-9)
     assert cmmd(a.astype(float) * scale, b) == pytest.approx(value, abs=1e-9)
@@ -73,6 +73,11 @@ def test_influence_is_the_derivative_by_weight(network_features):
         more[index] += step
         change = (weighted(np.ones(12), more) - weighted(np.ones(12), np.ones(10))) / step * 10
         assert change == pytest.approx(estimate.influence_b[index], rel=1e-3, abs=1e-3)
+
+
+def test_replicates_stay_within_the_bound(network_features):
+    estimate = cmmd_estimate(network_features(20, 6, 1), network_features(20, 6, 2))
+    assert (estimate.replicates(np.eye(20), np.eye(20)) >= 0).all()
 
 
 def test_a_row_of_zeros_is_refused():
