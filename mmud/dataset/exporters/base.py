@@ -100,7 +100,7 @@ class Job:
 
     def split_stem(self, split: str) -> str:
         """A split's name as part of a file name."""
-        return self._names.setdefault("", FileNames()).claim(split)
+        return self.claim_name("", split)
 
     def note(self, text: str) -> None:
         """Something about the whole export that a person should know; said once."""
@@ -116,12 +116,15 @@ class Job:
         text = stem if original and stem else item.sample.sample_id
         if item.image is not None:
             extension = item.image.extension
-        names = self._names.setdefault(folder, FileNames())
-        return names.claim(text, extension if extension.isalnum() and extension.isascii() else "", dots)
+        return self.claim_name(folder, text, extension if extension.isalnum() and extension.isascii() else "", dots)
+
+    def claim_name(self, folder: str, text: str, extension: str = "", dots: bool = True) -> str:
+        """A free name in ``folder`` that says ``text``, which may be anything."""
+        return self._names.setdefault(folder, FileNames()).claim(text, extension, dots)
 
     def entry_name(self, text: str, extension: str = "", dots: bool = True) -> str:
         """A free name, unique in the whole export whatever folder it is used in."""
-        return self._names.setdefault("*", FileNames()).claim(text, extension, dots)
+        return self.claim_name("*", text, extension, dots)
 
     def save_image(self, item: Item, path: str, split: str) -> None:
         """Write the item's image bytes, unchanged, to ``path`` in the folder, and note whose they are."""

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from mmud.files import atomic_write
 
@@ -106,7 +106,11 @@ def json_table(path: Path, head: Mapping[str, Any], arrays: tuple[str, ...]) -> 
 
 
 class PickledList:
-    """A pickle of one list of plain values, written item by item (protocol 2, which Python 2 reads as well).
+    """A pickle of one list of plain values, written item by item.
+
+    Args:
+        stream: the file.
+        protocol: 2, which Python 2 reads as well, or 3, where values hold bytes, which protocol 2 can only spell as a call.
 
     A pickle is a program for a stack machine: an empty list, then batches of items between a mark and ``APPENDS``, then the
     end. Each item is pickled by itself without its frame and without memo, so that the pieces fit together, and so that the
@@ -115,16 +119,17 @@ class PickledList:
 
     BATCH = 1000
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes], protocol: Literal[2, 3] = 2) -> None:
         self._stream = stream
+        self._protocol = protocol
         self.items = 0
-        stream.write(pickle.PROTO + b"\x02" + pickle.EMPTY_LIST)
+        stream.write(pickle.PROTO + bytes([protocol]) + pickle.EMPTY_LIST)
 
     def add(self, value: Any) -> None:
         if self.items % self.BATCH == 0:
             self._stream.write((pickle.APPENDS if self.items else b"") + pickle.MARK)
         buffer = io.BytesIO()
-        pickler = pickle.Pickler(buffer, protocol=2)
+        pickler = pickle.Pickler(buffer, protocol=self._protocol)
         pickler.fast = True
         pickler.dump(value)
         self._stream.write(buffer.getvalue()[2:-1])
@@ -135,9 +140,9 @@ class PickledList:
 
 
 @contextlib.contextmanager
-def pickled_list(path: Path) -> Iterator[PickledList]:
+def pickled_list(path: Path, protocol: Literal[2, 3] = 2) -> Iterator[PickledList]:
     """A file that is the pickle of one list."""
     with atomic_write(path) as stream:
-        pickled = PickledList(stream)
+        pickled = PickledList(stream, protocol)
         yield pickled
         pickled.close()
