@@ -10,8 +10,8 @@ PICKLE_FORBIDDEN = declare(
     "MM701",
     "pickle asks for more than plain data",
     "Do not open this file with pickle; ask whoever made it for JSON, or for a pickle of lists, numbers and text.",
-    "A pickle is a program: loading it can run any command. This reader makes only lists, tuples, dictionaries, numbers, text and "
-    "numeric numpy arrays. The file names a function or class, an extension code, a persistent id, or an opcode that "
+    "A pickle is a program: loading it can run any command. This reader makes only lists, tuples, dictionaries, numbers, "
+    "text and numeric numpy arrays. The file names a function or class, an extension code, a persistent id, or an opcode that "
     "makes objects. Nothing of it was executed.",
 )
 PICKLE_MALFORMED = declare(
@@ -24,8 +24,8 @@ PICKLE_TOO_LARGE = declare(
     "MM703",
     "pickle is too large to read safely",
     "If the file is honest, write it again as one list of records with pickle.dump, or as JSON.",
-    "Reading is bounded: in bytes, in objects alive at once, in the length of one text and in nesting. A few bytes of a pickle can "
-    "ask for gigabytes; a file beyond the bounds is refused before it takes the machine down.",
+    "Reading is bounded: in bytes, in objects alive at once, in the length of one text and in nesting. A few bytes of a "
+    "pickle can ask for gigabytes; a file beyond the bounds is refused before it takes the machine down.",
 )
 PICKLE_CONTENT = declare(
     "MM704",
@@ -89,7 +89,8 @@ JSON_ENTRY = declare(
     "MM717",
     "entry of another type",
     "Correct the entry that the message names, or leave it out.",
-    "A list of a JSON file holds an entry that lacks a field that is needed, or has it with another type. The entry was left out.",
+    "A list of a JSON file holds an entry that lacks a field that is needed, or has it with another type. The entry was "
+    "left out.",
     severity=Severity.WARNING,
 )
 
@@ -127,8 +128,8 @@ LISTS_DIFFER = declare(
     "MM724",
     "lists of a record differ in length",
     "Check the objects of this sample: texts, masks, boxes and categories belong together by their position.",
-    "The lists of texts, masks, boxes, categories and category names of a record should have one entry an object. Objects up to the "
-    "longest list were kept; what is missing was left empty.",
+    "The lists of texts, masks, boxes, categories and category names of a record should have one entry an object. Objects up "
+    "to the longest list were kept; what is missing was left empty.",
     severity=Severity.WARNING,
 )
 TAG_REPEATED = declare(
@@ -254,7 +255,7 @@ MASK_UNUSABLE = declare(
 BOX_DISAGREES = declare(
     "MM741",
     "box and mask disagree",
-    "Look at the object: `mmud browse` shows both. A box of a whole object beside the mask of one of its parts is the usual cause.",
+    "Look at the object: `mmud browse` shows both. The usual cause is the box of a whole object beside the mask of one part.",
     "A side of the source's box is more than 5 pixels, and more than 5 % of the box, away from the mask's own. Both were kept.",
     severity=Severity.INFO,
 )

@@ -1,0 +1,256 @@
+"""The masks of one image's objects, from whatever form the source has them in, rasterised in one go.
+
+The result of each is that of `mmud.annotations.masks.Mask.from_coco`, and its own figures (area, box) come along; a malformed
+part is named and left out instead of taking the object down.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import _mask as coco
+
+from mmud.annotations import codes as mask_codes
+from mmud.annotations.masks import Mask
+from mmud.dataset.sources.construct import construct
+from mmud.errors import MmudError
+from mmud.records import Segmentation
+
+Box = tuple[float, float, float, float]
+Size = tuple[int, int]
+"""(height, width)"""
+
+NUMBERS = frozenset((float, int))
+FURTHEST = 100_000.0
+"""A polygon's point further out than this is refused, as in `mmud.annotations.masks`."""
+
+_BATCH = 200
+"""pycocotools 2.0.11 raises OverflowError when asked for the areas of more than 255 masks at once under numpy 2."""
+
+
+@dataclass(slots=True)
+class ObjectMask:
+    """An object's mask as far as it could be read.
+
+    Attributes:
+        counts: compressed run lengths; None where the source has no mask, or none that can be used.
+        polygons: the source's polygons, those that can be used; None where it has none.
+        parts: the counts of the parts, where the source has run lengths; their union is ``counts``.
+        overlapping: whether parts share pixels.
+        area: foreground pixels.
+        box: what the mask covers: the extent of its polygons within the image, or the box of its pixels; None where there is no
+            mask or an empty one.
+        problems: what could not be used.
+    """
+
+    counts: str | None = None
+    polygons: tuple[tuple[float, ...], ...] | None = None
+    parts: tuple[str, ...] = ()
+    overlapping: bool = False
+    area: int = 0
+    box: Box | None = None
+    problems: tuple[str, ...] = ()
+
+    def segmentation(self, size: Size) -> Segmentation | None:
+        if self.counts is None:
+            return None
+        return construct(Segmentation, {"size": size, "counts": self.counts})
+
+
+def object_masks(segmentations: Sequence[Any], height: int, width: int) -> list[ObjectMask]:
+    """Read and rasterise.
+
+    Args:
+        segmentations: for each object polygons, a flat polygon, an RLE, a list of RLEs, or nothing (None, empty).
+        height, width: of the image, in pixels; positive and within `mmud.annotations.masks.MAX_SIDE`.
+
+    Returns:
+        One for each object, in order.
+    """
+    found: list[ObjectMask] = []
+    polygons: list[NDArray[np.float64]] = []
+    owners: list[int] = []
+    encoded: dict[int, list[Any]] = {}
+    for number, segmentation in enumerate(segmentations):
+        listed = _polygons_of(segmentation)
+        mask = ObjectMask()
+        found.append(mask)
+        if listed is None:
+            encoded[number] = segmentation if isinstance(segmentation, list) else [segmentation]
+            continue
+        for polygon in listed:
+            problem = _polygon_problem(polygon)
+            if problem:
+                mask.problems += (problem,)
+                continue
+            polygons.append(np.array(polygon, dtype=np.float64))
+            owners.append(number)
+            mask.polygons = (*(mask.polygons or ()), tuple(polygon))
+    rles: list[Any] = [None] * len(found)
+    if polygons:
+        _rasterise(found, rles, polygons, owners, height, width)
+    if encoded:
+        _read_rles(found, rles, encoded, height, width)
+    _finish(found, rles, height, width)
+    return found
+
+
+def _polygons_of(segmentation: Any) -> Sequence[Any] | None:
+    """The polygons of a segmentation, none where it is empty; None when it is of another form."""
+    if segmentation is None or (isinstance(segmentation, list | tuple) and not segmentation):
+        return ()
+    if type(segmentation) is not list:
+        return None
+    kinds = set(map(type, segmentation))
+    if kinds <= NUMBERS:
+        return (segmentation,)
+    return segmentation if kinds <= {list, tuple} else None
+
+
+def _polygon_problem(polygon: Sequence[Any]) -> str:
+    """What is wrong with a polygon; empty when it can be used."""
+    count = len(polygon)
+    if not set(map(type, polygon)) <= NUMBERS:
+        return "a polygon holds something that is not a number"
+    if count < 6 or count % 2:
+        return f"a polygon has {count} numbers: an even count of at least six is needed"
+    # NaN fails every comparison, so the sum finds it; min and max alone would let it pass.
+    if not (min(polygon) >= -FURTHEST and max(polygon) <= FURTHEST and math.isfinite(sum(polygon))):
+        return f"a polygon has a point that is not finite or further out than {FURTHEST:.0f}"
+    return ""
+
+
+def _rasterise(
+    found: list[ObjectMask],
+    rles: list[Any],
+    polygons: list[NDArray[np.float64]],
+    owners: list[int],
+    height: int,
+    width: int,
+) -> None:
+    drawn = coco.frPoly(polygons, height, width)
+    if len(set(owners)) == len(owners):
+        for owner, rle in zip(owners, drawn, strict=True):
+            rles[owner] = rle
+        return
+    parts: dict[int, list[Any]] = {}
+    for owner, rle in zip(owners, drawn, strict=True):
+        parts.setdefault(owner, []).append(rle)
+    for owner, several in parts.items():
+        rles[owner], found[owner].overlapping = _union(several)
+
+
+def _union(parts: list[Any]) -> tuple[Any, bool]:
+    """The union of RLEs as pycocotools has them, and whether any share pixels."""
+    if len(parts) == 1:
+        return parts[0], False
+    union = coco.merge(parts, 0)
+    total = sum(
+        int(area) for start in range(0, len(parts), _BATCH) for area in coco.area(parts[start : start + _BATCH])
+    )
+    return union, total > int(coco.area([union])[0])
+
+
+def _read_rles(
+    found: list[ObjectMask], rles: list[Any], encoded: Mapping[int, list[Any]], height: int, width: int
+) -> None:
+    texts: list[bytes] = []
+    owners: list[int] = []
+    masks: dict[int, list[Mask]] = {}
+    problems: dict[int, list[str]] = {}
+    for number, forms in encoded.items():
+        for form in forms:
+            if (text := _compressed(form, height, width)) is not None:
+                texts.append(text)
+                owners.append(number)
+                continue
+            try:
+                masks.setdefault(number, []).append(Mask.from_coco(_mapping(form), height, width))
+            except MmudError as error:
+                problems.setdefault(number, []).append(error.message)
+    for number, mask in zip(owners, Mask.from_many_counts(texts, [(height, width)] * len(texts)), strict=True):
+        if isinstance(mask, MmudError):
+            problems.setdefault(number, []).append(mask.message)
+        else:
+            masks.setdefault(number, []).append(mask)
+    for number in encoded:
+        found[number].problems = tuple(problems.get(number, ()))
+        if parts := masks.get(number):
+            rles[number], found[number].overlapping = _union([mask.to_coco() for mask in parts])
+            found[number].parts = tuple(mask.counts.decode("ascii") for mask in parts)
+
+
+def _mapping(form: Any) -> Mapping[str, Any]:
+    if isinstance(form, Mapping):
+        return form
+    message = f"a segmentation of type {type(form).__name__} is no form of COCO's"
+    raise MmudError(mask_codes.SEGMENTATION_FORM, message)
+
+
+def _compressed(form: Any, height: int, width: int) -> bytes | None:
+    """The counts of the common form, compressed and of the image's size; None for any other."""
+    if type(form) is not dict or form.get("size") not in ([height, width], (height, width)):
+        return None
+    counts = form.get("counts")
+    if isinstance(counts, bytes):
+        return counts
+    return counts.encode("ascii") if isinstance(counts, str) and counts.isascii() else None
+
+
+def _finish(found: list[ObjectMask], rles: list[Any], height: int, width: int) -> None:
+    """Counts as text, areas and boxes."""
+    there = [(mask, rle) for mask, rle in zip(found, rles, strict=True) if rle is not None]
+    for start in range(0, len(there), _BATCH):
+        batch = there[start : start + _BATCH]
+        for (mask, rle), area in zip(batch, coco.area([rle for _, rle in batch]).tolist(), strict=True):
+            mask.counts = rle["counts"].decode("ascii")
+            mask.area = area
+            if area:
+                extent = _extent(mask.polygons, height, width) if mask.polygons else coco.toBbox([rle])[0].tolist()
+                mask.box = (extent[0], extent[1], extent[2], extent[3])
+
+
+def _extent(polygons: Sequence[Sequence[float]], height: int, width: int) -> list[float]:
+    left = max(min(min(polygon[0::2]) for polygon in polygons), 0.0)
+    top = max(min(min(polygon[1::2]) for polygon in polygons), 0.0)
+    right = min(max(max(polygon[0::2]) for polygon in polygons), width)
+    bottom = min(max(max(polygon[1::2]) for polygon in polygons), height)
+    return [float(left), float(top), float(max(right - left, 0.0)), float(max(bottom - top, 0.0))]
+
+
+def usable_box(value: Any) -> Box | None:
+    """``x, y, width, height`` as finite floats, width and height not negative; None for anything else."""
+    if type(value) not in (list, tuple) or len(value) != 4:
+        return None
+    x, y, width, height = value
+    if not {type(x), type(y), type(width), type(height)} <= NUMBERS:
+        return None
+    # Absurdly large numbers are as unusable as infinite ones; the comparisons are false for NaN.
+    if -1e9 <= x <= 1e9 and -1e9 <= y <= 1e9 and 0 <= width <= 1e9 and 0 <= height <= 1e9:
+        return (float(x), float(y), float(width), float(height))
+    return None
+
+
+def boxes_disagree(box: Box, own: Box) -> bool:
+    """Whether a side of the source's box lies more than 5 pixels, and 5 % of the longer box, from the mask's own box."""
+    x, y, w, h = box
+    own_x, own_y, own_w, own_h = own
+    across = max(5.0, 0.05 * max(w, own_w))
+    down = max(5.0, 0.05 * max(h, own_h))
+    return (
+        abs(x - own_x) > across
+        or abs(x + w - own_x - own_w) > across
+        or abs(y - own_y) > down
+        or abs(y + h - own_y - own_h) > down
+    )
+
+
+def areas_disagree(area: float, own: int) -> bool:
+    """Whether the source's area differs from the mask's by more than 10 % and 50 pixels."""
+    difference = abs(area - own)
+    return difference > 50 and difference > 0.1 * max(area, own)

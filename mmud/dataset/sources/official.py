@@ -1,0 +1,190 @@
+"""The official MMUD release: ``{train,valid,test}.pkl`` or ``*_withlength.pkl``, and one folder of images.
+
+Every record is kept; what is odd about it is a finding. See `mmud.dataset.sources.official_record` for what of a record goes
+where.
+"""
+
+from __future__ import annotations
+
+import marshal
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from mmud.dataset.source_facts import FACTS
+from mmud.dataset.sources import codes, safe_pickle
+from mmud.dataset.sources.base import Converted, Item, Source
+from mmud.dataset.sources.construct import construct
+from mmud.dataset.sources.features import feature_file, read_feature
+from mmud.dataset.sources.image_files import ImageFiles, file_name_of, header_size, missing, stem_of
+from mmud.dataset.sources.image_names import coco_number
+from mmud.dataset.sources.official_record import RecordReader, check_shape
+from mmud.dataset.sources.options import Options, image_options, path_options
+from mmud.dataset.sources.plain_json import encodable
+from mmud.dataset.sources.tally import Tally
+from mmud.errors import Finding, MmudError, Place
+from mmud.files import sha256_of
+from mmud.records import ImageReference, Sample
+
+SPLITS = ("train", "valid", "test")
+FORMS = ("{split}_withlength.pkl", "{split}.pkl")
+"""File names of a split; the first form has the token counts, so it goes first where both are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A record on its way to `convert`: marshalled, which is compact, fast and holds nothing but plain data."""
+
+    record: bytes
+    file: str
+    index: int
+
+
+class OfficialSource(Source):
+    """Options: ``path``, the folder of the pickles; ``images``, one or more folders, or "none"; ``features``, the folder of CLIP
+    features, which are then checked; ``splits``, to read some of them only.
+    """
+
+    name: ClassVar[str] = "official"
+
+    def __init__(
+        self,
+        path: Path,
+        images: tuple[Path, ...] = (),
+        features: Path | None = None,
+        splits: tuple[str, ...] = SPLITS,
+    ) -> None:
+        self._path = path
+        self._images = ImageFiles(images)
+        self._features = features
+        self._splits = splits
+        self._files = self._find_files()
+        self._tally = Tally()
+
+    @classmethod
+    def from_options(cls, options: dict[str, Any]) -> Self:
+        """See `Source.from_options`; also MM760 when the folder holds none of the release's files."""
+        read = Options(cls.name, options, ("path", "images", "features", "splits"))
+        path = read.path("path", "folder")
+        splits = read.texts("splits", SPLITS)
+        if not set(splits) <= set(SPLITS):
+            raise read.refuse("splits", f"some of {', '.join(SPLITS)}")
+        return cls(path, read.images(path / "images"), read.optional_path("features", "folder"), splits)
+
+    def options(self) -> dict[str, Any]:
+        splits = {} if self._splits == SPLITS else {"splits": list(self._splits)}
+        return {
+            **path_options(path=self._path, features=self._features),
+            **image_options(self._images.folders),
+            **splits,
+        }
+
+    def _find_files(self) -> dict[str, Path]:
+        found = {}
+        for split in self._splits:
+            for form in FORMS:
+                file = self._path / form.format(split=split)
+                if file.is_file():
+                    found[split] = file
+                    break
+        if not found:
+            wanted = ", ".join(form.format(split=split) for split in self._splits for form in FORMS[::-1])
+            place = Place(file=str(self._path))
+            raise MmudError(codes.LAYOUT_UNKNOWN, f"none of {wanted} is in the folder", place)
+        return found
+
+    # -- listing ---------------------------------------------------------------------------------------------------------
+
+    def items(self) -> Iterator[Item]:
+        self._tally = Tally()
+        seen: Counter[str] = Counter()
+        for split, file in self._files.items():
+            for index, record in enumerate(safe_pickle.stream(file)):
+                place = Place(split=split, file=str(file), row=index)
+                yield self._item(check_shape(record, place), split, file, index, seen)
+
+    def _item(self, record: Any, split: str, file: Path, index: int, seen: Counter[str]) -> Item:
+        name = file_name_of(record[0])
+        stem = encodable(stem_of(name))
+        key = stem
+        while seen[key]:
+            # The same image again: a number that no other image's name ends in makes its id unique.
+            seen[stem] += 1
+            key = f"{stem}-{seen[stem]}"
+        seen[key] += 1
+        if key != stem:
+            place = Place(sample=key, split=split, file=str(file), row=index)
+            self._tally.note(codes.IMAGE_REPEATED, f"image {name!r:.80} has the ids {stem} and {key}", place)
+        number = coco_number(name)
+        group = f"coco:{number}" if number is not None else f"official:{stem}"
+        try:
+            data = marshal.dumps(record)
+        except ValueError as error:
+            message = f"record {index} holds something that is no plain data, or is nested too deeply"
+            raise MmudError(codes.PICKLE_CONTENT, message, Place(sample=key, file=str(file), row=index)) from error
+        return Item(key, split, group, Payload(data, str(file), index))
+
+    def findings(self) -> list[Finding]:
+        return self._tally.findings()
+
+    # -- converting ------------------------------------------------------------------------------------------------------
+
+    def convert(self, item: Item) -> Converted:
+        payload: Payload = item.payload
+        record = marshal.loads(payload.record)
+        place = Place(sample=item.key, split=item.split, file=payload.file, row=payload.index)
+        name = file_name_of(record[0])
+        path = self._images.find(name) if self._images else None
+        reader = RecordReader(record, place, payload.index, lambda: header_size(path) if path else None)
+        values = reader.read()
+        findings = reader.findings
+        if path is None and self._images:
+            findings.append(missing(name, item.key))
+            # Where it should be: validation and embedding name it.
+            path = str(self._images.folders[0] / encodable(name).replace("\0", "\ufffd"))
+        if self._features is not None:
+            findings += self._check_feature(name, item.key, reader.official)
+        number = coco_number(name)
+        sample = construct(
+            Sample,
+            {
+                "sample_id": item.key,
+                "image": construct(ImageReference, {"bytes": None, "path": path}),
+                "source": self.name,
+                "source_image_id": str(number) if number is not None else encodable(stem_of(name)),
+                "license": "",
+                "provenance": {"group": item.group, "official": reader.official},
+                **values,
+            },
+        )
+        return Converted(sample, findings)
+
+    def _check_feature(self, name: str, key: str, official: dict[str, Any]) -> list[Finding]:
+        """Note the feature's file in the provenance, where it holds a feature."""
+        folder = self._features
+        file = feature_file(folder, name) if folder is not None and "\0" not in name else None
+        if file is None:
+            message = f"no {name!r:.80}.pkl in the features folder"
+            return [Finding(codes.FEATURE_MISSING, Place(sample=key, file=str(folder)), message)]
+        try:
+            read_feature(file)
+        except MmudError as error:
+            return [
+                Finding(codes.FEATURE_INVALID, Place(sample=key, file=str(file)), f"{error.code.id} {error.message}")
+            ]
+        official["feature"] = file.name
+        return []
+
+    def describe(self) -> dict[str, Any]:
+        facts = FACTS[self.name]
+        return {
+            "name": self.name,
+            "title": facts.title,
+            "license": facts.license,
+            "homepage": facts.homepage,
+            "citation": [reference.bibtex() for reference in facts.references],
+            "annotators": "captions, questions and answers drafted by a GPT-4-class model, filtered and tagged by hand",
+            "files": {file.name: sha256_of(file) for file in self._files.values()},
+        }
