@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mmud.dataset import joining
+
 Hashes = NDArray[np.uint64]
 Matches = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.uint8]]
 """Positions in the first and the second list, and the distances; three arrays of one length."""
@@ -22,9 +24,6 @@ BITS = 64
 _COLUMNS, _ROWS = 8, 8
 _BANDS = 4
 _BAND_BITS = BITS // _BANDS
-_BLOCK_PAIRS = 1 << 21
-"""Pairs compared at once: what bounds the memory of a search."""
-
 _WIDEST_RADIUS = 2
 """Beyond two flipped bits a band, looking up bands costs more than comparing everything."""
 
@@ -81,7 +80,7 @@ def near_pairs(first: Hashes, second: Hashes, most: int) -> Iterator[Matches]:
     if not len(first) or not len(second):
         return
     radius = most // _BANDS
-    if radius <= _WIDEST_RADIUS and len(first) * len(second) > _BLOCK_PAIRS:
+    if radius <= _WIDEST_RADIUS and len(first) * len(second) > joining.BLOCK_PAIRS:
         # Each of the shorter list is looked up in the longer one.
         if len(first) <= len(second):
             yield from _banded(first, second, most, radius)
@@ -93,7 +92,7 @@ def near_pairs(first: Hashes, second: Hashes, most: int) -> Iterator[Matches]:
 
 
 def _compared(first: Hashes, second: Hashes, most: int) -> Iterator[Matches]:
-    rows = max(1, _BLOCK_PAIRS // len(second))
+    rows = max(1, joining.BLOCK_PAIRS // len(second))
     for start in range(0, len(first), rows):
         found = distances(first[start : start + rows, None], second[None])
         i, j = np.nonzero(found <= most)
@@ -114,12 +113,9 @@ def _banded(first: Hashes, second: Hashes, most: int, radius: int) -> Iterator[M
     ]
     for band in range(_BANDS):
         order = np.argsort(second_bands[band], kind="stable")
-        keys = second_bands[band][order]
         for flip in flips:
             wanted = first_bands[band] ^ np.uint16(flip)
-            starts = np.searchsorted(keys, wanted, side="left")
-            counts = np.searchsorted(keys, wanted, side="right") - starts
-            for i, j in _expanded(starts, counts, order):
+            for i, j in joining.equal_pairs(wanted, second_bands[band], order):
                 found = distances(first[i], second[j])
                 close = np.flatnonzero(found <= most)
                 # A pair may agree in several bands: the first of them reports it.
@@ -127,21 +123,3 @@ def _banded(first: Hashes, second: Hashes, most: int, radius: int) -> Iterator[M
                 fresh = close[(_TABLE[before] > radius).all(axis=0)]
                 if len(fresh):
                     yield i[fresh], j[fresh], found[fresh]
-
-
-def _expanded(
-    starts: NDArray[np.intp], counts: NDArray[np.intp], order: NDArray[np.intp]
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Ranges ``starts[i] … + counts[i]`` of ``order`` as pairs (i, order[position]), a bounded number at a time."""
-    queries = np.flatnonzero(counts)
-    ends = np.cumsum(counts[queries])
-    cut = 0
-    while cut < len(queries):
-        base = ends[cut - 1] if cut else 0
-        stop = max(cut + 1, int(np.searchsorted(ends, base + _BLOCK_PAIRS, side="right")))
-        part = queries[cut:stop]
-        sizes = counts[part]
-        i = np.repeat(part, sizes)
-        within = np.arange(len(i)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        yield i, order[starts[i] + within]
-        cut = stop

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmud.dataset import image_hash
+from mmud.dataset import joining
 from mmud.dataset.image_hash import difference_hash, distances, grey, near_pairs
 
 
@@ -75,14 +75,16 @@ def test_the_search_is_exact(first: list[int], second: list[int], most: int, see
     left, right = np.array(first, dtype=np.uint64), np.array(second, dtype=np.uint64)
     for block in (1, 5, 1 << 21):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(image_hash, "_BLOCK_PAIRS", block)
+            patch.setattr(joining, "BLOCK_PAIRS", block)
             found = [
                 ((int(i), int(j)), int(d))
                 for part in near_pairs(left, right, most)
                 for i, j, d in zip(*part, strict=True)
             ]
+            turned = {(int(j), int(i)) for part in near_pairs(right, left, most) for i, j, _ in zip(*part, strict=True)}
         assert len(found) == len(expected)
         assert dict(found) == expected
+        assert turned == set(expected)
 
 
 def test_distances_without_the_compiled_count(monkeypatch: pytest.MonkeyPatch) -> None:
