@@ -134,9 +134,9 @@ class ScenesConfig:
             )
 
     def _check_room(self) -> None:
-        # Objects of the smallest size allowed, as discs, must leave about half of the image free.
+        # Objects of the smallest size allowed may take 55 % of the image as squares; from 60 % on, placing them starts to fail.
         smallest = min(self.diameter(size) for size in self.sizes)
-        if self.max_objects * smallest * smallest * 3 > self.width * self.height * 2:
+        if self.max_objects * smallest * smallest * 20 > self.width * self.height * 11:
             raise MmudError(
                 codes.SCENE_TOO_CROWDED,
                 f"{self.max_objects} objects of {smallest} pixels across in {self.width}x{self.height}",

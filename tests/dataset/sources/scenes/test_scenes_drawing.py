@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -110,7 +111,7 @@ def test_each_size_word_covers_clearly_more_than_the_one_before(side: int) -> No
             for step in (-1, 0, 1)
         ]
         ranges.append((min(areas), max(areas)))
-    for (_, most), (least, _) in zip(ranges, ranges[1:], strict=False):
+    for (_, most), (least, _) in itertools.pairwise(ranges):
         assert least > 1.3 * most
 
 
