@@ -65,11 +65,24 @@ LABELS = "labels"
 
 
 @cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file of this package's ``static`` folder."""
     return files("mmud.web").joinpath("static", name).read_text("utf-8")
 
 
-def write_page(path: Path, title: str, summary: str, cards: Iterable[Card], layers: Sequence[str] = (LABELS,)) -> int:
+def page_nonce(*texts: str) -> str:
+    """What marks the page's own style and script; the same page has the same one in every run."""
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:24]
+
+
+def write_page(
+    path: Path,
+    title: str,
+    summary: str,
+    cards: Iterable[Card],
+    layers: Sequence[str] = (LABELS,),
+    back: str | None = None,
+) -> int:
     """Write the page, streaming: one card is held at a time.
 
     Args:
@@ -78,27 +91,33 @@ def write_page(path: Path, title: str, summary: str, cards: Iterable[Card], laye
         summary: a line under it.
         cards: what to show.
         layers: names of the mask layers that a person can choose from, the first being drawn at first.
+        back: where a link at the top leads.
 
     Returns:
         The number of cards.
     """
-    nonce = hashlib.sha256(f"{title}\n{summary}".encode()).hexdigest()[:24]
-    page = _asset("gallery.html")
-    values = {"nonce": nonce, "title": html.escape(title), "summary": html.escape(summary)}
-    values |= {"style": _asset("gallery.css"), "script": _asset("gallery.js")}
+    page = asset("gallery.html")
+    link = f'<a href="{html.escape(back)}">back</a>' if back else ""
+    values = {
+        "nonce": page_nonce(title, summary),
+        "title": html.escape(title),
+        "summary": html.escape(summary),
+        "back": link,
+    }
+    values |= {"style": asset("gallery.css"), "script": asset("gallery.js")}
     for name, value in values.items():
         page = page.replace(f"@@{name}@@", value)
     before, after = page.split("@@data@@")
     count = 0
     with atomic_write(path, "w") as stream:
-        stream.write(before + '{"layers": ' + _script_json(list(layers)) + ', "records": [')
+        stream.write(before + '{"layers": ' + script_json(list(layers)) + ', "records": [')
         for count, card in enumerate(cards, start=1):
-            stream.write(("" if count == 1 else ",\n") + _script_json(_record(card, count)))
+            stream.write(("" if count == 1 else ",\n") + script_json(_record(card, count)))
         stream.write("]}" + after)
     return count
 
 
-def _script_json(value: Any) -> str:
+def script_json(value: Any) -> str:
     """JSON that cannot end the script element it stands in."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     for character in "<>&\u2028\u2029":

@@ -1,0 +1,1 @@
+"""Leaderboards: a folder of scored submissions, ranked with what the tests can tell apart."""

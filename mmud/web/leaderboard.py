@@ -1,0 +1,206 @@
+"""The leaderboard as pages that open offline: the table, and a page for each system with its best and worst samples drawn."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mmud.dataset.store import Dataset
+from mmud.errors import MmudError
+from mmud.evaluators.leaderboard.board import Loaded, entries, read_board
+from mmud.evaluators.leaderboard.ranking import higher_is_better
+from mmud.evaluators.leaderboard.tables import (
+    Cell,
+    Row,
+    Table,
+    column_title,
+    make_table,
+    range_text,
+    to_csv,
+    to_latex,
+    to_markdown,
+)
+from mmud.evaluators.predictions import parse_row
+from mmud.evaluators.report import figure_text
+from mmud.files import write_text
+from mmud.records import Prediction, Task
+from mmud.web.gallery import LABELS, Card, Layer, asset, page_nonce, script_json, write_page
+
+PREDICTION = "prediction"
+SYSTEMS = "systems"
+
+
+def render_board(
+    folder: Path,
+    output: Path,
+    dataset: Dataset | None = None,
+    *,
+    page: str = "index.html",
+    seed: int = 0,
+    advance: Callable[[int], None] = lambda count: None,
+) -> list[Path]:
+    """Write the pages and tables.
+
+    Args:
+        folder: of the leaderboard.
+        output: where to write.
+        dataset: with the labels and images, so that samples can be drawn; without it systems have no page of their own.
+        page: the main page's name.
+        seed: of the tests.
+        advance: told when a system's page is done.
+
+    Returns:
+        The files.
+
+    Raises:
+        MmudError: MM840 when there is no leaderboard.
+    """
+    board = read_board(folder)
+    table = make_table(board, entries(folder), seed)
+    pages = _system_pages(table, output, dataset, page, advance) if dataset is not None else {}
+    files = {
+        page: _main_page(table, pages),
+        "leaderboard.csv": to_csv(table),
+        "leaderboard.md": to_markdown(table),
+        "leaderboard.tex": to_latex(table),
+    }
+    for name, text in files.items():
+        write_text(output / name, text)
+    return [*(output / name for name in files), *(output / name for name in pages.values())]
+
+
+def _main_page(table: Table, pages: dict[str, str]) -> str:
+    board = table.board
+    summary = (
+        f"{board.dataset}, split {board.split}, fingerprint {board.fingerprint[:16]}; protocol {board.protocol}, "
+        f"masks matched by {board.match}. {len(table.ranked)} systems."
+    )
+    text = asset("leaderboard.html")
+    values = {
+        "nonce": page_nonce(board.name, summary),
+        "title": html.escape(board.name),
+        "summary": html.escape(summary),
+        "style": asset("leaderboard.css"),
+        "script": asset("leaderboard.js"),
+    }
+    for name, value in values.items():
+        text = text.replace(f"@@{name}@@", value)
+    return text.replace("@@data@@", script_json(_data(table, pages)))
+
+
+def _data(table: Table, pages: dict[str, str]) -> dict[str, Any]:
+    return {
+        "tasks": [_task(table, task) for task in table.tasks],
+        "ranked": [_row(table, row, place, pages) for place, row in enumerate(table.ranked)],
+        "unranked": [
+            {"name": row.loaded.entry.name, "status": row.loaded.entry.status, "reason": row.loaded.entry.reason}
+            for row in table.unranked
+        ],
+    }
+
+
+def _task(table: Table, task: Task) -> dict[str, Any]:
+    cells = [row.cells[task] for row in table.ranked if task in row.cells]
+    values = [cell.value for cell in cells if cell.value is not None]
+    ends = [end for cell in cells for end in (cell.low, cell.high, cell.value) if end is not None]
+    higher = higher_is_better(task, table.board.primary[task])
+    return {
+        "key": task.value,
+        "title": column_title(table.board, task),
+        "higher": higher,
+        "best": (max(values) if higher else min(values)) if values else None,
+        # Bars begin at zero where figures do, so that lengths can be compared.
+        "scale": {"low": min([0.0, *ends]), "high": max(ends, default=1.0)},
+    }
+
+
+def _row(table: Table, row: Row, place: int, pages: dict[str, str]) -> dict[str, Any]:
+    entry = row.loaded.entry
+    cells = {}
+    for task in table.tasks:
+        cell = row.cells.get(task, Cell())
+        cells[task.value] = {
+            "value": cell.value,
+            "low": cell.low,
+            "high": cell.high,
+            "range": range_text(cell.standing),
+        }
+    rates = {task.value: rate for task in table.tasks if (rate := row.throughput(task)) is not None}
+    return {
+        "name": entry.name,
+        "authors": ", ".join(entry.authors),
+        "place": place,
+        "meanRank": row.mean_rank,
+        "cells": cells,
+        "parameters": row.parameters,
+        "trainable": row.trainable,
+        "throughput": rates,
+        "page": pages.get(row.loaded.slug),
+    }
+
+
+def _system_pages(
+    table: Table, output: Path, dataset: Dataset, page: str, advance: Callable[[int], None]
+) -> dict[str, str]:
+    """A page for each system that has examples; slug -> path from the main page."""
+    found = {}
+    for row in [*table.ranked, *table.unranked]:
+        examples = row.loaded.examples()
+        if examples:
+            name = f"{SYSTEMS}/{row.loaded.slug}.html"
+            entry = row.loaded.entry
+            summary = " · ".join(
+                [_sizes(row), *(_standing(table, row, task) for task in table.tasks if task in row.cells)]
+            )
+            write_page(
+                output / name,
+                entry.name,
+                summary,
+                _cards(row.loaded, examples, dataset),
+                (PREDICTION, LABELS),
+                back=f"../{page}",
+            )
+            found[row.loaded.slug] = name
+        advance(1)
+    return found
+
+
+def _sizes(row: Row) -> str:
+    trained = "unknown" if row.trainable is None else f"{row.trainable:,}"
+    return f"trained parameters: {trained}"
+
+
+def _standing(table: Table, row: Row, task: Task) -> str:
+    cell = row.cells[task]
+    rank = "" if cell.standing is None else f", rank {range_text(cell.standing)}"
+    return f"{column_title(table.board, task)} {figure_text(cell.value)}{rank}"
+
+
+def _cards(loaded: Loaded, examples: list[dict[str, Any]], dataset: Dataset) -> Iterator[Card]:
+    for row in examples:
+        prediction = parse_row(row["prediction"], Task(row["task"]))
+        try:
+            split, _ = dataset.position(prediction.sample_id)
+        except MmudError:
+            continue
+        sample = dataset.find(prediction.sample_id, images=True)
+        masks = [mask.segmentation for mask in prediction.masks]
+        yield Card(
+            sample,
+            split,
+            layers=[Layer(PREDICTION, masks)],
+            texts=_texts(prediction),
+            figures=[
+                (f"{row['group']} of {row['task'].replace('_', ' ')}", f"{row['metric']} {figure_text(row['value'])}")
+            ],
+        )
+
+
+def _texts(prediction: Prediction) -> list[tuple[str, str]]:
+    if prediction.task is Task.REASONING_SEGMENTATION:
+        return [("Predicted answer", prediction.answer)]
+    if prediction.task is Task.CAPTIONING:
+        return [("Predicted caption", prediction.caption)]
+    return []
