@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 
 import numpy as np
@@ -32,7 +33,7 @@ class Sequences:
     words: Integers
     lengths: Integers
 
-    @property
+    @cached_property
     def starts(self) -> Integers:
         """Where each caption begins in ``words``, and, last, where the last one ends; shape ``(captions + 1,)``."""
         return np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
@@ -61,12 +62,12 @@ class TokenizedCorpus:
     def images(self) -> int:
         return len(self.references)
 
-    @property
+    @cached_property
     def candidate(self) -> Integers:
         """The caption index of each image's candidate; shape ``(images,)``."""
         return np.cumsum(self.references + 1) - (self.references + 1)
 
-    @property
+    @cached_property
     def is_reference(self) -> Booleans:
         """Which captions are references; shape ``(captions,)``."""
         mask = np.ones(len(self.image), dtype=np.bool_)

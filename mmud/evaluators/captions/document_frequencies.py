@@ -25,16 +25,16 @@ FORMAT = "mmud-document-frequencies 1"
 
 @dataclass(frozen=True)
 class FrequencyTable:
-    """Document frequencies of one order of n-grams, at least 2 each, sorted by the words.
+    """Document frequencies of one order of n-grams, at least 2 each, sorted alphabetically.
 
     Attributes:
-        prefix: Index of the first n - 1 words in the table one order down; zeros for n = 1. Shape ``(n-grams,)``.
-        last: Index of the last word in the vocabulary.
+        first: Index of the first word in the vocabulary; shape ``(n-grams,)``.
+        rest: Index of the other words in the table one order down; zeros for n = 1.
         count: In how many images' references the n-gram occurs.
     """
 
-    prefix: Integers
-    last: Integers
+    first: Integers
+    rest: Integers
     count: Integers
 
 
@@ -77,16 +77,16 @@ class DocumentFrequencies:
         vocabulary: tuple[str, ...] = ()
         tables: list[FrequencyTable] = []
         kept_words = np.zeros(0, dtype=np.int64)
-        # For each n-gram one order down, its index among those kept. The first n - 1 words of an n-gram of two images occur
-        # in both of them, so whatever is looked up here was kept.
+        # For each n-gram one order down, its index among those kept. All but the first word of an n-gram of two images
+        # occur in both of them, so whatever is looked up here was kept.
         kept_grams = np.zeros(1, dtype=np.int64)
         for counts in count_ngrams(captions):
             frequency = image_counts(counts, image, everything)
             kept = frequency >= 2
             if counts.order == 1:
                 kept_words = np.cumsum(kept) - 1
-                vocabulary = tuple(captions.vocabulary[word] for word in counts.last[kept])
-            table = FrequencyTable(kept_grams[counts.prefix[kept]], kept_words[counts.last[kept]], frequency[kept])
+                vocabulary = tuple(captions.vocabulary[word] for word in counts.first[kept])
+            table = FrequencyTable(kept_words[counts.first[kept]], kept_grams[counts.rest[kept]], frequency[kept])
             tables.append(table)
             kept_grams = np.cumsum(kept) - 1
         return cls(len(references), vocabulary, tuple(tables), tokenizer)
@@ -97,7 +97,7 @@ class DocumentFrequencies:
         digest = hashlib.sha256(f"{FORMAT}\n{self.tokenizer}\n{self.documents}\n".encode())
         digest.update("\n".join(self.vocabulary).encode())
         for table in self.tables:
-            for column in (table.prefix, table.last, table.count):
+            for column in (table.first, table.rest, table.count):
                 digest.update(len(column).to_bytes(8, "little"))
                 digest.update(np.ascontiguousarray(column, dtype="<i8").tobytes())
         return digest.hexdigest()
@@ -109,24 +109,31 @@ class DocumentFrequencies:
 
     def lookup(self, captions: Sequences, counted: Sequence[NgramCounts]) -> list[Integers]:
         """The frequency of each distinct n-gram of a corpus, order by order; 0 for the ones that are not in the tables."""
-        number = {word: index for index, word in enumerate(self.vocabulary)}
+        number = self._word_numbers
         own_word = np.fromiter(
             (number.get(word, -1) for word in captions.vocabulary), np.int64, len(captions.vocabulary)
         )
-        width = max(1, len(self.vocabulary))
         found = np.zeros(1, dtype=np.int64)
         frequencies = []
-        for counts, table in zip(counted, self.tables, strict=True):
-            prefix, last = found[counts.prefix], own_word[counts.last]
-            known = (prefix >= 0) & (last >= 0)
-            keys = table.prefix * width + table.last
-            wanted = np.where(known, prefix * width + last, -1)
+        for counts, table, (keys, width) in zip(counted, self.tables, self._keys, strict=True):
+            first, rest = own_word[counts.first], found[counts.rest]
+            wanted = np.where((first >= 0) & (rest >= 0), first * width + rest, -1)
             slot = np.searchsorted(keys, wanted)
-            inside = slot < len(keys)
             hit = np.zeros(len(wanted), dtype=np.bool_)
+            inside = slot < len(keys)
             hit[inside] = keys[slot[inside]] == wanted[inside]
             found = np.where(hit, slot, -1)
             frequency = np.zeros(len(wanted), dtype=np.int64)
             frequency[hit] = table.count[slot[hit]]
             frequencies.append(frequency)
         return frequencies
+
+    @cached_property
+    def _word_numbers(self) -> dict[str, int]:
+        return {word: index for index, word in enumerate(self.vocabulary)}
+
+    @cached_property
+    def _keys(self) -> list[tuple[Integers, int]]:
+        """For each table, one sorted integer an n-gram, and how many numbers its rest can have."""
+        widths = [1, *(max(1, len(table.first)) for table in self.tables)]
+        return [(table.first * width + table.rest, width) for table, width in zip(self.tables, widths, strict=False)]

@@ -42,7 +42,7 @@ def save_frequencies(frequencies: DocumentFrequencies, path: Path) -> None:
         "vocabulary": np.frombuffer("\n".join(frequencies.vocabulary).encode(), dtype=np.uint8),
     }
     for order, table in enumerate(frequencies.tables, 1):
-        arrays |= {f"prefix_{order}": table.prefix, f"last_{order}": table.last, f"count_{order}": table.count}
+        arrays |= {f"first_{order}": table.first, f"rest_{order}": table.rest, f"count_{order}": table.count}
     with atomic_write(path) as stream:
         np.savez_compressed(stream, allow_pickle=False, **{name: _small(array) for name, array in arrays.items()})
 
@@ -87,8 +87,8 @@ def _ngrams(frequencies: DocumentFrequencies) -> list[list[tuple[int, ...]]]:
     spelt: list[list[tuple[int, ...]]] = []
     shorter: list[tuple[int, ...]] = [()]
     for table in frequencies.tables:
-        pairs = zip(table.prefix.tolist(), table.last.tolist(), strict=True)
-        shorter = [(*shorter[prefix], last) for prefix, last in pairs]
+        pairs = zip(table.first.tolist(), table.rest.tolist(), strict=True)
+        shorter = [(first, *shorter[rest]) for first, rest in pairs]
         spelt.append(shorter)
     return spelt
 
@@ -129,8 +129,8 @@ def _from_json(path: Path) -> tuple[DocumentFrequencies, str]:
         ordered = sorted(counts)
         tables.append(
             FrequencyTable(
-                np.array([index_of[words[:-1]] for words in ordered], dtype=np.int64),
-                np.array([number[words[-1]] for words in ordered], dtype=np.int64),
+                np.array([number[words[0]] for words in ordered], dtype=np.int64),
+                np.array([index_of[words[1:]] for words in ordered], dtype=np.int64),
                 np.array([counts[words] for words in ordered], dtype=np.int64),
             )
         )
@@ -149,16 +149,16 @@ def _from_arrays(path: Path) -> tuple[DocumentFrequencies, str]:
         tables = []
         shorter = 1
         for order in range(1, MAX_ORDER + 1):
-            prefix, last, count = (_checked(arrays[f"{part}_{order}"]) for part in ("prefix", "last", "count"))
-            if not len(prefix) == len(last) == len(count):
+            first, rest, count = (_checked(arrays[f"{part}_{order}"]) for part in ("first", "rest", "count"))
+            if not len(first) == len(rest) == len(count):
                 raise ValueError("the columns of a table differ in length")
-            _require_range(prefix, 0, shorter - 1)
-            _require_range(last, 0, len(vocabulary) - 1)
+            _require_range(first, 0, len(vocabulary) - 1)
+            _require_range(rest, 0, shorter - 1)
             _require_range(count, 2, documents)
-            shorter = len(prefix)
-            if (np.diff(prefix * max(1, len(vocabulary)) + last) <= 0).any():
+            if (np.diff(first * shorter + rest) <= 0).any():
                 raise ValueError("the n-grams are not in order")
-            tables.append(FrequencyTable(prefix, last, count))
+            shorter = max(1, len(first))
+            tables.append(FrequencyTable(first, rest, count))
     return DocumentFrequencies(documents, vocabulary, tuple(tables), tokenizer), stated
 
 

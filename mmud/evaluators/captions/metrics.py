@@ -60,9 +60,11 @@ def metric_from_sums(name: str, sums: Mapping[str, Floats]) -> Floats:
         Shape ``(weightings,)``; NaN for a weighting without images.
     """
     if name.startswith("bleu_"):
-        return _bleu(int(name.removeprefix("bleu_")), sums)
-    numerator, denominator = _RATIOS[name]
-    return _ratio(sums[numerator], sums[denominator])
+        figures = _bleu(int(name.removeprefix("bleu_")), sums)
+    else:
+        numerator, denominator = _RATIOS[name]
+        figures = _ratio(sums[numerator], sums[denominator])
+    return np.where(np.asarray(sums["images"]) > 0, figures, np.nan)
 
 
 # Metric -> the two sums whose quotient it is.
@@ -79,8 +81,8 @@ _RATIOS: Mapping[str, tuple[str, str]] = {
 
 
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """The quotient; NaN where there is nothing to divide by."""
-    quotient: Floats = np.full(np.shape(denominator), np.nan)
+    """The quotient; 0 where there is nothing to divide by, as for the distinct share of captions without a word."""
+    quotient: Floats = np.zeros(np.shape(denominator))
     np.divide(numerator, denominator, out=quotient, where=np.asarray(denominator) != 0)
     return quotient
 
@@ -88,8 +90,7 @@ def _ratio(numerator: Floats, denominator: Floats) -> Floats:
 def _bleu(order: int, sums: Mapping[str, Floats]) -> Floats:
     matches = np.stack([sums[f"bleu_matches_{n}"] for n in ORDERS], axis=-1)
     totals = np.stack([sums[f"bleu_totals_{n}"] for n in ORDERS], axis=-1)
-    scores = bleu_scores(matches, totals, sums["candidate_words"], sums["closest_reference_words"])[..., order - 1]
-    return np.where(sums["images"] > 0, scores, np.nan)
+    return bleu_scores(matches, totals, sums["candidate_words"], sums["closest_reference_words"])[..., order - 1]
 
 
 def reduce_columns(columns: CaptionColumns) -> dict[str, float]:
@@ -101,7 +102,7 @@ def reduce_columns(columns: CaptionColumns) -> dict[str, float]:
 
 
 def per_image(name: str, columns: CaptionColumns) -> Floats:
-    """A metric of each image alone; shape ``(images,)``. NaN where it has none (the distinct share of no word).
+    """A metric of each image alone; shape ``(images,)``.
 
     For BLEU this is the sentence score that pycocoevalcap lists, whose mean is not the corpus score.
     """

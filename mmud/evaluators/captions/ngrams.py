@@ -1,64 +1,68 @@
 """All n-grams of a corpus, counted for each caption by sorting; BLEU, CIDEr and distinct-n read the same counts.
 
-An n-gram is known by the number of its first n - 1 words (a number in the table one order down) and its last word, so each
-order costs one sort of as many integers as there are words, whatever n is and however large the vocabulary.
+An n-gram is known by its first word and by the number of the rest, an n-gram one shorter. Where the shorter ones are sorted
+already, one stable pass over the first words sorts the longer ones: each order costs one radix pass over as many small
+integers as there are words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmud.evaluators.captions.corpus import Integers, Sequences
+from mmud.evaluators.captions.corpus import Booleans, Integers, Sequences
 
 #: The longest n-grams that BLEU and CIDEr count.
 MAX_ORDER = 4
+_DIGIT_BITS = 16
 
 
 @dataclass(frozen=True)
 class NgramCounts:
     """The n-grams of one order: which there are, and how often each caption has each.
 
+    Distinct n-grams are numbered in the alphabetical order of their words.
+
     Attributes:
         order: n.
-        prefix: For each distinct n-gram, the number of its first n - 1 words in the table of order n - 1 (0 for n = 1).
-        last: Its last word. Distinct n-grams are numbered in the alphabetical order of their words.
+        first: For each distinct n-gram, its first word.
+        rest: The number of its other words in the table of order n - 1; 0 for n = 1.
         gram: For each entry, the n-gram's number. Entries are sorted by n-gram, then by caption.
         caption: The entry's caption.
         count: How often the caption has the n-gram, at least 1.
     """
 
     order: int
-    prefix: Integers
-    last: Integers
+    first: Integers
+    rest: Integers
     gram: Integers
     caption: Integers
     count: Integers
 
     @property
     def distinct(self) -> int:
-        return len(self.last)
+        return len(self.first)
 
 
-def _sorted_with_positions(keys: Integers, positions: Integers, size: int) -> tuple[Integers, Integers]:
-    """``keys`` sorted, equal ones in the order of ``positions``, and the positions that go with them.
+def stable_order(values: NDArray[Any], bound: int) -> Integers:
+    """The order that sorts ``values`` (from 0 to below ``bound``), equal ones as they stand.
 
-    Both fit into one integer nearly always, and sorting plain integers is several times faster than sorting indices.
+    numpy sorts 16-bit integers stably by radix, several times faster than wider ones; wider ones take a pass a digit.
     """
-    bits = max(1, (size - 1).bit_length())
-    largest = int(keys.max(initial=0))
-    if largest.bit_length() + bits <= 63:
-        packed = (keys << bits) | positions
-        packed.sort()
-        return packed >> bits, packed & ((1 << bits) - 1)
-    order = np.argsort(keys, kind="stable")
-    return keys[order], positions[order]
+    order = np.argsort((values & 0xFFFF).astype(np.uint16), kind="stable")
+    shift = _DIGIT_BITS
+    while bound > 1 << shift:
+        digit = ((values[order] >> shift) & 0xFFFF).astype(np.uint16)
+        order = order[np.argsort(digit, kind="stable")]
+        shift += _DIGIT_BITS
+    return order
 
 
-def first_of_each(values: NDArray[np.int64], *others: NDArray[np.int64]) -> NDArray[np.bool_]:
+def first_of_each(values: NDArray[Any], *others: NDArray[Any]) -> Booleans:
     """Where ``values`` (or any of ``others``) differs from the entry before; the first entry counts as different."""
     first = np.ones(len(values), dtype=np.bool_)
     if len(values):
@@ -70,30 +74,34 @@ def first_of_each(values: NDArray[np.int64], *others: NDArray[np.int64]) -> NDAr
 
 def count_ngrams(captions: Sequences, max_order: int = MAX_ORDER) -> Iterator[NgramCounts]:
     """The counts of each order from 1 to ``max_order``."""
-    size = len(captions.words)
-    caption_at = np.repeat(np.arange(len(captions.lengths)), captions.lengths)
-    room = captions.starts[1:][caption_at] - np.arange(size)
+    words = captions.words.astype(np.int32)
+    caption_at = np.repeat(np.arange(len(captions.lengths), dtype=np.int32), captions.lengths)
+    begins = first_of_each(caption_at)
     # The number, in the table one order down, of the n-gram that begins at each position.
-    gram_at = np.zeros(size, dtype=np.int64)
-    vocabulary_size = max(1, len(captions.vocabulary))
+    gram_at = np.zeros(len(words) + 1, dtype=np.int32)
+    positions = stable_order(words, len(captions.vocabulary))
     for order in range(1, max_order + 1):
-        positions = np.flatnonzero(room >= order)
-        keys = gram_at[positions] * vocabulary_size + captions.words[positions + order - 1]
-        keys, positions = _sorted_with_positions(keys, positions, size)
-        new_gram = first_of_each(keys)
-        gram = np.cumsum(new_gram) - 1
-        caption = caption_at[positions]
-        entry_starts = np.flatnonzero(first_of_each(gram, caption))
-        distinct_keys = keys[new_gram]
+        first, rest, caption = words[positions], gram_at[positions + 1], caption_at[positions]
+        if order == 1:
+            rest = np.zeros(len(positions), dtype=np.int32)
+        new_gram = first_of_each(first, rest)
+        gram = np.cumsum(new_gram, dtype=np.int32) - 1
+        new_entry = first_of_each(caption) | new_gram
+        starts = np.flatnonzero(new_entry)
         yield NgramCounts(
             order=order,
-            prefix=distinct_keys // vocabulary_size,
-            last=distinct_keys % vocabulary_size,
-            gram=gram[entry_starts],
-            caption=caption[entry_starts],
-            count=np.diff(entry_starts, append=len(keys)),
+            first=first[new_gram].astype(np.int64),
+            rest=rest[new_gram].astype(np.int64),
+            gram=gram[starts].astype(np.int64),
+            caption=caption[starts].astype(np.int64),
+            count=np.diff(starts, append=len(positions)),
         )
-        gram_at[positions] = gram
+        if order < max_order:
+            gram_at[positions] = gram
+            # The n-grams one longer begin a word earlier, where their caption has one. They stand in the order of their
+            # rest; sorted stably by their first word they are in alphabetical order.
+            positions = positions[~begins[positions]] - 1
+            positions = positions[stable_order(words[positions], len(captions.vocabulary))]
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,7 @@ class Matches:
     candidate_entry: Integers
 
 
-def match_candidates(counts: NgramCounts, image: Integers, is_reference: NDArray[np.bool_]) -> Matches:
+def match_candidates(counts: NgramCounts, image: Integers, is_reference: Booleans) -> Matches:
     """Join each image's references with its candidate, n-gram by n-gram.
 
     A candidate stands before its references, so within one n-gram and one image its entry is the first.

@@ -24,12 +24,9 @@ def _padded(captions: Sequences, chosen: Integers, filler: int) -> NDArray[np.in
     lengths = captions.lengths[chosen]
     rows = np.arange(int(lengths.max(initial=0)))[:, None]
     inside = rows < lengths
-    source = np.where(inside, captions.starts[chosen] + rows, 0)
-    return (
-        np.where(inside, captions.words[source], filler).astype(np.int32)
-        if rows.size
-        else np.zeros((0, len(chosen)), np.int32)
-    )
+    padded = np.full(inside.shape, filler, dtype=np.int32)
+    padded[inside] = captions.words[(captions.starts[chosen] + rows)[inside]]
+    return padded
 
 
 def longest_common_subsequences(captions: Sequences, first: Integers, second: Integers) -> Integers:
@@ -44,9 +41,11 @@ def longest_common_subsequences(captions: Sequences, first: Integers, second: In
         pairs = order[begin : begin + _BATCH]
         rows = _padded(captions, first[pairs], -1)
         columns = _padded(captions, second[pairs], -2)
-        table = np.zeros((columns.shape[0] + 1, len(pairs)), dtype=np.int16 if len(rows) < 1 << 15 else np.int64)
+        # The narrowest integers that hold a length are the fastest; nearly always one byte each.
+        table = np.zeros((len(columns) + 1, len(pairs)), dtype=np.min_scalar_type(-len(rows) - 1))
+        longer = np.empty_like(table[1:])
         for row in rows:
-            longer = table[:-1] + (columns == row)
+            np.add(table[:-1], (columns == row).view(np.int8), out=longer)
             np.maximum(longer, table[1:], out=longer)
             np.maximum.accumulate(longer, axis=0, out=table[1:])
         result[pairs] = table[-1]

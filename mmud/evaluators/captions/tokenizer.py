@@ -25,7 +25,7 @@ TOKENIZER_NAME = "ptb.1"
 _PUNCTUATION = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
 _LINE_SEPARATORS = str.maketrans(dict.fromkeys("\n\r\x0b\x0c\x85\u2028\u2029", " "))
 _LINE_SEPARATOR = re.compile("[\n\r\x0b\x0c\x85\u2028\u2029]")
-# Distinct chunks kept before a cache starts anew; a corpus has some ten thousand.
+# Distinct chunks kept before the cache starts anew, between two captions; a corpus has some ten thousand.
 _CACHE_LIMIT = 1 << 20
 
 # A chunk is what stands between two spaces. Its tokens are found once and remembered. A few tokens reach across a space,
@@ -95,9 +95,6 @@ class _InnerChunks(dict[str, "tuple[str, ...] | None"]):
         self.joining: dict[str, tuple[tuple[str, ...], re.Pattern[str]]] = {}
 
     def __missing__(self, chunk: str) -> tuple[str, ...] | None:
-        if len(self) >= _CACHE_LIMIT:
-            self.clear()
-            self.joining.clear()
         if _PLAIN_WORD.match(chunk):
             self[chunk] = (chunk.lower(),)
             return self[chunk]
@@ -121,8 +118,6 @@ class _LastChunks(dict[str, tuple[str, ...]]):
     """Tokens of the chunks met so far at a caption's end."""
 
     def __missing__(self, chunk: str) -> tuple[str, ...]:
-        if len(self) >= _CACHE_LIMIT:
-            self.clear()
         tokens = tuple(_scan(chunk + _NEXT_CAPTION, len(chunk)))
         self[chunk] = tokens
         return tokens
@@ -142,12 +137,18 @@ def tokenize(caption: str, following: str | None = None) -> list[str]:
 
     A token can hold a no-break space where the tokenizer keeps something in one piece ("1 1/2").
     """
-    caption = normalize_lines(caption)
     if following is not None:
+        caption = normalize_lines(caption)
         return _scan(f"{caption}\n{normalize_lines(following)}\n", len(caption))
-    if not caption.isascii() and _WIDE_SPACE.search(caption):
-        return _scan(caption + _NEXT_CAPTION, len(caption))
-    chunks = caption.split(" ")
+    if not (caption.isascii() and caption.isprintable()):
+        caption = normalize_lines(caption)
+        if _WIDE_SPACE.search(caption):
+            return _scan(caption + _NEXT_CAPTION, len(caption))
+    if len(_inner_chunks) + len(_last_chunks) > _CACHE_LIMIT:
+        _inner_chunks.clear()
+        _inner_chunks.joining.clear()
+        _last_chunks.clear()
+    chunks = caption.rstrip(" ").split(" ")
     last = chunks.pop()
     known = list(map(_inner_chunks.__getitem__, chunks))
     if None in known:
