@@ -50,6 +50,7 @@ _NO_CATEGORY = "objects without a category id"
 _SEVERAL_POLYGONS = "polygons as polygons"
 _SEPARATORS = "texts that hold <SEP>"
 _RENAMED = "image paths as they were"
+_PASSED_OVER = "records whose first mask is no polygon, which the training code passes over"
 _WORD_PIECE = re.compile(r"\w+|[^\w\s]")
 _LETTERS_A_TOKEN = 6
 
@@ -93,13 +94,12 @@ class OfficialExporter(Exporter):
                 if record is None:
                     continue
                 self._save_image(item, record, split)
-                row = tuple(record[name] for name in RECORD_FIELDS if name in record)
-                plain.add(row)
-                with_lengths.add(self._complete(record))
+                # A record of the release that came without token counts goes back without them.
+                plain.add(tuple(record[name] for name in RECORD_FIELDS if name in record))
+                full = self._complete(record)
+                with_lengths.add(tuple(full[name] for name in RECORD_FIELDS))
                 self.job.counts["records"] += 1
-                self.job.counts[
-                    "records whose first mask is no polygon, which the training code passes over"
-                ] += not _starts_with_polygon(record["sample_masks"])
+                self.job.counts[_PASSED_OVER] += not _starts_with_polygon(record["sample_masks"])
 
     def _count_others(self, sample: Sample) -> None:
         if OFFICIAL not in sample.provenance:
@@ -116,7 +116,7 @@ class OfficialExporter(Exporter):
         if not sample.objects:
             self.job.losses[_NO_OBJECTS] += 1
             return None
-        return self._new_record(item)
+        return self._complete(self._new_record(item))
 
     def _new_record(self, item: Item) -> dict[str, Any]:
         """A record for a sample that is no record of the release, such as its loaders can read."""
@@ -155,12 +155,12 @@ class OfficialExporter(Exporter):
             mask = Mask.empty(item.sample.height, item.sample.width)
         return [mask.to_coco()]
 
-    def _complete(self, record: dict[str, Any]) -> tuple[Any, ...]:
+    def _complete(self, record: dict[str, Any]) -> dict[str, Any]:
         """The record with token counts, estimated where it has none."""
         lacking = [name for name in RECORD_FIELDS[FIELDS_WITHOUT_LENGTHS:] if name not in record]
         self.job.losses[_LENGTHS] += len(lacking)
         estimates = {name: estimated_tokens(record[name.removesuffix("_len")]) for name in lacking}
-        return tuple((record | estimates)[name] for name in RECORD_FIELDS)
+        return record | estimates
 
     def _save_image(self, item: Item, record: dict[str, Any], split: str) -> None:
         """Write the image under the name that the record gives it: what the loaders take after the last backslash.

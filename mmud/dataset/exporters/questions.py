@@ -29,7 +29,7 @@ _UNASKED = "not given by any of the chosen tasks"
 GIVEN: Mapping[Task, Mapping[str, str]] = {
     Task.REFERRING_SEGMENTATION: {
         "given": "image, and for each object its phrases",
-        "wanted": "one mask for each object, in order; null for no target",
+        "wanted": "one mask for each object, in order; null for no target, and for an object without phrases",
     },
     Task.REASONING_SEGMENTATION: {
         "given": "image and question",
@@ -170,14 +170,13 @@ class QuestionsExporter(Exporter):
 
 
 def question_of(sample: Sample, task: Task) -> dict[str, Any] | None:
-    """What a task gives of a sample, the image aside; None where the sample has no label for it."""
+    """What a task gives of a sample, the image aside; None where the sample has no label for it, so that nothing is scored."""
     size = {"width": sample.width, "height": sample.height}
-    if task is Task.REFERRING_SEGMENTATION and sample.objects:
-        return {**size, "objects": [{"phrases": list(item.phrases)} for item in sample.objects]}
-    if task is Task.REASONING_SEGMENTATION and sample.question:
-        return {**size, "question": sample.question}
-    if task is Task.CAPTIONING and sample.caption:
-        return size
-    if task is Task.GENERATION and sample.caption:
-        return {"caption": sample.caption, **size}
-    return None
+    if task is Task.REFERRING_SEGMENTATION:
+        wanted = any(item.phrases and item.segmentation is not None for item in sample.objects)
+        return {**size, "objects": [{"phrases": list(item.phrases)} for item in sample.objects]} if wanted else None
+    if task is Task.REASONING_SEGMENTATION:
+        return {**size, "question": sample.question} if sample.question.strip() and sample.answer.strip() else None
+    if not sample.caption.strip():
+        return None
+    return size if task is Task.CAPTIONING else {"caption": sample.caption, **size}

@@ -182,7 +182,7 @@ def _report(job: Job, exporter: type[Exporter], feed: _Feed, request: Request) -
         partial=request.limit is not None and request.limit < total,
         splits={split: feed.read[split] for split in job.splits},
         files={},
-        counts=dict(sorted(job.counts.items())),
+        counts=dict(sorted((+job.counts).items())),
         losses=[
             {"what": name, "count": job.losses[name], "why": reasons[name]} for name in reasons if job.losses[name]
         ],
@@ -271,7 +271,7 @@ def _write(job: Job, kind: type[Exporter], request: Request, advance: Callable[[
         for split in job.splits:
             exporter.write_split(split, feed.items(split))
         exporter.finish()
-    if not job.counts and not any(finding.code is codes.NOTHING_EXPORTED for finding in job.findings):
+    if not +job.counts and not any(finding.code is codes.NOTHING_EXPORTED for finding in job.findings):
         job.findings.append(Finding(codes.NOTHING_EXPORTED, Place(), f"{kind.name} could hold none of the samples"))
     report = _report(job, kind, feed, request)
     if kind.writes_report:

@@ -166,6 +166,7 @@ class OfficialLoader:
     def __init__(self, folder: Path, split: str) -> None:
         self.folder = folder
         self.records = load(folder / f"{split}_withlength.pkl")
+        assert load(folder / f"{split}.pkl") == self.records
 
     def mask(self, value: Any, height: int, width: int) -> np.ndarray:
         rles = coco_mask.frPyObjects([value], height, width) if type(value[0]) is float else value

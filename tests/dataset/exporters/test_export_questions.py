@@ -11,6 +11,7 @@ from exporter_samples import HOSTILE_IDS
 
 from mmud.dataset.exporters.runner import Request, run_export
 from mmud.dataset.store import Dataset
+from mmud.evaluators.submissions.expectations import expectations
 from mmud.records import Task
 
 IMAGE_TASKS = (Task.REFERRING_SEGMENTATION, Task.REASONING_SEGMENTATION, Task.CAPTIONING)
@@ -36,13 +37,15 @@ def test_each_task_gets_what_it_needs(mixed: Dataset, tmp_path: Path) -> None:
                 if task is not Task.GENERATION:
                     assert (tmp_path / "out" / row["image"]).read_bytes() == sample.image.bytes
         referring = {row["sample_id"]: row for row in _rows(tmp_path / "out", split, Task.REFERRING_SEGMENTATION)}
-        assert set(referring) == {sample.sample_id for sample in samples.values() if sample.objects}
+        assert set(referring) == {name for name, sample in samples.items() if sample.objects}
         for name, row in referring.items():
             assert [tuple(item["phrases"]) for item in row["objects"]] == [o.phrases for o in samples[name].objects]
         questions = {
             row["sample_id"]: row["question"] for row in _rows(tmp_path / "out", split, Task.REASONING_SEGMENTATION)
         }
-        assert questions == {sample.sample_id: sample.question for sample in samples.values() if sample.question}
+        assert questions == {
+            sample.sample_id: sample.question for sample in samples.values() if sample.question and sample.answer
+        }
         captions = {row["sample_id"]: row["caption"] for row in _rows(tmp_path / "out", split, Task.GENERATION)}
         assert captions == {sample.sample_id: sample.caption for sample in samples.values() if sample.caption}
     assert [finding.code.id for finding in report.findings] == ["MM783"]
@@ -102,3 +105,13 @@ def test_one_task_gives_no_more_than_its_own(mixed: Dataset, tmp_path: Path, tas
     assert not (tmp_path / "out" / "dataset").exists()
     files = {path.name for path in (tmp_path / "out" / "train").iterdir()}
     assert files == {f"{task}.jsonl"}
+
+
+@pytest.mark.parametrize("split", ["train", "valid"])
+def test_what_is_asked_is_what_is_scored(mixed: Dataset, tmp_path: Path, split: str) -> None:
+    """The scorer's own list of what a submission must hold, from the labels and from the questions."""
+    run_export(mixed, "questions", tmp_path / "out")
+    asked, scored = expectations(tmp_path / "out", split), expectations(mixed.path, split)
+    assert asked.fingerprint == scored.fingerprint
+    for task in Task:
+        assert dict(asked.tasks[task]) == dict(scored.tasks[task]), task
