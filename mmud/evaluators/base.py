@@ -7,7 +7,8 @@ sums), paired tests (sums with systems swapped), slices (sums over some rows), a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -203,6 +204,24 @@ class Evaluator(ABC):
         Returns:
             Metric name -> shape (weightings,); NaN where a metric has no value.
         """
+
+
+@contextmanager
+def blamed_on(evaluator: Evaluator) -> Iterator[None]:
+    """What a stranger's evaluator raises is its fault, and is said so; ours is ours.
+
+    Raises:
+        MmudError: MM823 for whatever an evaluator from outside the package raised.
+    """
+    try:
+        yield
+    except MmudError:
+        raise
+    except Exception as error:  # a stranger's code may fail in any way
+        if type(evaluator).__module__.partition(".")[0] == "mmud":
+            raise
+        message = f"evaluator {evaluator.name!r} failed: {type(error).__name__}: {error}"
+        raise MmudError(codes.ROW_MALFORMED, message) from error
 
 
 EVALUATORS: Registry[type[Evaluator]] = Registry(

@@ -12,7 +12,7 @@ import pyarrow as pa
 from mmud.dataset.store import Dataset
 from mmud.errors import Finding, MmudError, Place, Severity
 from mmud.evaluators import codes
-from mmud.evaluators.base import BUILT_IN, EVALUATORS, Case, Evaluator, Options
+from mmud.evaluators.base import BUILT_IN, EVALUATORS, Case, Evaluator, Options, blamed_on
 from mmud.evaluators.checking import Expected, FindingLog, RefusedPredictions, checked
 from mmud.evaluators.predictions import PredictionFolder, task_file
 from mmud.evaluators.rows import COMMON, RowTable
@@ -285,7 +285,8 @@ def _evaluator_rows(evaluator: Evaluator, task: Task, cases: Sequence[Case]) -> 
     if task not in evaluator.tasks:
         return [None] * len(cases)
     chosen = [index for index, case in enumerate(cases) if evaluator.applies(case.sample, task)]
-    rows = evaluator.rows([cases[index] for index in chosen]) if chosen else []
+    with blamed_on(evaluator):
+        rows = evaluator.rows([cases[index] for index in chosen]) if chosen else []
     if len(rows) != len(chosen):
         message = f"evaluator {evaluator.name!r} gave {len(rows)} rows for {len(chosen)} samples"
         raise MmudError(codes.ROW_MALFORMED, message)
@@ -297,7 +298,10 @@ def _evaluator_rows(evaluator: Evaluator, task: Task, cases: Sequence[Case]) -> 
 
 def _struct_array(evaluator: Evaluator, rows: Sequence[Mapping[str, Any] | None]) -> pa.Array:
     try:
-        return pa.array(rows, type=evaluator.row_type())
+        array = pa.array(rows, type=evaluator.row_type())
     except (pa.ArrowException, TypeError, ValueError) as error:
         message = f"evaluator {evaluator.name!r}: its rows cannot be kept: {error}"
         raise MmudError(codes.ROW_MALFORMED, message) from error
+    if not pa.types.is_struct(array.type):
+        raise MmudError(codes.ROW_MALFORMED, f"evaluator {evaluator.name!r}: a row is a mapping, not {array.type}")
+    return array

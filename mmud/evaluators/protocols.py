@@ -190,7 +190,7 @@ GSVA = Protocol(
     unit=Unit.EXPRESSION,
     empty=EmptyRule.FLAGGED,
     missing=MissingRule.AS_IT_IS,
-    view=View(parts=Join.ONCE, objects=Join.ONCE),
+    view=View(parts=Join.ONCE, objects=Join.ONCE, ignore=False),
     eps=1e-8,
     pooled_eps=1e-10,
     mean_eps=1e-5,
@@ -202,7 +202,7 @@ SA2VA = Protocol(
     unit=Unit.EXPRESSION,
     empty=EmptyRule.EMPTY_UNION,
     missing=MissingRule.LEFT_OUT,
-    view=View(parts=Join.SUM_ENCODED),
+    view=View(parts=Join.SUM_ENCODED, ignore=False),
     eps=1e-5,
     pooled_eps=1e-10,
 )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mmud import codes as general_codes
 from mmud.errors import Finding, MmudError, Place
 from mmud.evaluators import codes
-from mmud.evaluators.base import EVALUATORS, Evaluator, Figures, Options
+from mmud.evaluators.base import EVALUATORS, Evaluator, Figures, Options, blamed_on
 from mmud.evaluators.rows import RowTable, image_numbers
 from mmud.evaluators.signatures import signature
 from mmud.evaluators.slices import ordered, row_labels
@@ -153,8 +153,9 @@ class Scorer:
     def _metrics(
         self, evaluator: Evaluator, task: Task, rows: pa.StructArray, common: pa.Table, variant: str
     ) -> dict[str, Any]:
-        figures = evaluator.figures(task, rows, variant)
-        _check_declared(evaluator, figures)
+        with blamed_on(evaluator):
+            figures = evaluator.figures(task, rows, variant)
+            _check_declared(evaluator, figures)
         self._note(figures.findings)
         images = image_numbers(common)[figures.owner]
         found = summarise(figures, images, self.resampler, self.options.metrics)

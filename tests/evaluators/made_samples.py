@@ -15,7 +15,24 @@ from mmud.dataset.writer import write_dataset
 from mmud.records import ImageReference, MaskedObject, Sample
 
 NOUNS = ("dog", "cat", "red car", "tall tree", "old man", "green boat")
-FILLER = "a quiet street in the evening with people walking under lamps near some houses and shops".split()
+FILLER = [
+    "a",
+    "quiet",
+    "street",
+    "in",
+    "the",
+    "evening",
+    "with",
+    "people",
+    "walking",
+    "under",
+    "lamps",
+    "near",
+    "some",
+    "houses",
+    "and",
+    "shops",
+]
 
 
 def blob(generator: np.random.Generator, height: int, width: int) -> np.ndarray:
