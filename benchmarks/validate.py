@@ -28,7 +28,8 @@ from mmud.dataset.checks.engine import validate
 from mmud.dataset.writer import write_dataset
 from mmud.records import ImageReference, MaskedObject, Sample
 
-WORDS = "a dog stands near the old wooden table while two people in red jackets talk under tall trees beside parked cars".split()
+TEXT = "a dog stands near the old wooden table while two people in red jackets talk under tall trees beside parked cars"
+WORDS = TEXT.split()
 HEIGHT, WIDTH = 480, 640
 
 
@@ -41,7 +42,9 @@ def outlines(count: int, seed: int) -> list[tuple[list[float], Mask]]:
         angles = np.sort(generator.random(points)) * 2 * np.pi
         radius = generator.uniform(20, 110) * generator.uniform(0.7, 1.0, points)
         centre = generator.uniform((120, 120), (WIDTH - 120, HEIGHT - 120))
-        polygon = (centre + np.stack([np.cos(angles), np.sin(angles)], axis=1) * radius[:, None]).round(2).ravel().tolist()
+        polygon = (
+            (centre + np.stack([np.cos(angles), np.sin(angles)], axis=1) * radius[:, None]).round(2).ravel().tolist()
+        )
         made.append((polygon, Mask.from_polygons([polygon], HEIGHT, WIDTH)))
     return made
 
@@ -70,6 +73,7 @@ def samples(count: int, images: list[bytes], first: int = 0) -> Iterator[Sample]
         caption = " ".join(WORDS[i] for i in generator.integers(0, len(WORDS), 120)) + f" number {number}."
         data = images[number % len(images)] if images else None
         width, height = Image.open(io.BytesIO(data)).size if data else (WIDTH, HEIGHT)
+        names = [item.category for item in objects]
         yield Sample(
             sample_id=f"s{number}",
             image=ImageReference(bytes=data, path=f"{number}.jpg"),
@@ -79,7 +83,7 @@ def samples(count: int, images: list[bytes], first: int = 0) -> Iterator[Sample]
             source_image_id=str(number),
             caption=caption,
             question=f"Which of the things in the image would matter most to person {number}, and why?",
-            answer=f"The {objects[0].category} <LCL-1> and the {objects[1].category} <LCL-2>, near {objects[2].category} <LCL-3>.",
+            answer=f"The {names[0]} <LCL-1> and the {names[1]} <LCL-2>, near {names[2]} <LCL-3>.",
             objects=tuple(objects) if (width, height) == (WIDTH, HEIGHT) else (),
             license="CC0-1.0",
         )
@@ -149,7 +153,9 @@ def main() -> None:
         write_dataset(folder, {"train": samples(arguments.image_records, files)}, images="embed")
         ratios = []
         for _ in range(3):
-            alone = cpu(lambda: [Image.open(io.BytesIO(files[i % len(files)])).load() for i in range(arguments.image_records)])
+            alone = cpu(
+                lambda: [Image.open(io.BytesIO(files[i % len(files)])).load() for i in range(arguments.image_records)]
+            )
             found = measured(folder, images=True)
             ratios.append((alone / found["seconds"], alone, found))
         ratio, alone, found = sorted(ratios, key=lambda entry: entry[0])[1]
