@@ -114,3 +114,13 @@ def test_environment_sets_options(
     monkeypatch.setenv("MMUD_DOCTOR_JSON", "1")
     run(["doctor"])
     assert json.loads(capsys.readouterr().out)["checks"]
+
+
+def test_the_public_face_is_there_and_lazy() -> None:
+    import mmud
+
+    for name in mmud.__all__:
+        assert getattr(mmud, name) is not None
+    assert set(mmud.__all__) <= set(dir(mmud))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = mmud.nothing

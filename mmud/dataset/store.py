@@ -219,6 +219,15 @@ class Dataset:
         return self.sample(*self.position(sample_id), images=images)
 
 
+def load_dataset(path: str | Path) -> Dataset:
+    """Open a dataset folder.
+
+    Raises:
+        MmudError: MM102 or MM103 when the folder is no dataset.
+    """
+    return Dataset(path)
+
+
 def open_shard(path: Path, shown: str) -> pq.ParquetFile:
     """Open a shard and check its columns.
 
