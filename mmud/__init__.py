@@ -20,7 +20,7 @@ _PUBLIC = {
     "Sample": "mmud.records",
     "Task": "mmud.records",
     "build": "mmud.dataset.build",
-    "compare_rows": "mmud.evaluators.comparison",
+    "compare": "mmud.evaluators.comparison:compare_rows",
     "evaluate": "mmud.evaluators.evaluation",
     "load_dataset": "mmud.dataset.store",
     "validate": "mmud.dataset.checks.engine",
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mmud.dataset.store import Dataset as Dataset
     from mmud.dataset.store import load_dataset as load_dataset
     from mmud.errors import MmudError as MmudError
-    from mmud.evaluators.comparison import compare_rows as compare_rows
+    from mmud.evaluators.comparison import compare_rows as compare
     from mmud.evaluators.evaluation import evaluate as evaluate
     from mmud.records import MaskedObject as MaskedObject
     from mmud.records import Prediction as Prediction
@@ -47,7 +47,8 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+    module, _, attribute = _PUBLIC[name].partition(":")
+    return getattr(importlib.import_module(module), attribute or name)
 
 
 def __dir__() -> list[str]:
