@@ -68,7 +68,7 @@ WeightsOption = Annotated[str | None, typer.Option("--weights", metavar="PATH", 
 ModeOption = Annotated[str | None, typer.Option("--mode", metavar="NAME", help="The extractor's mode.")]
 ReferenceOption = Annotated[
     Path | None,
-    typer.Option("--reference-features", metavar="FILE", help="The real images' features, as JSON lines."),
+    typer.Option("--reference-features", metavar="FILE", help="The real images' features: .npz or JSON lines."),
 ]
 ReplicatesOption = Annotated[int, typer.Option("--replicates", min=0, help="Of the bootstrap; 0 for no intervals.")]
 OutputOption = Annotated[

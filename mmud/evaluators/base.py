@@ -68,12 +68,14 @@ class Options:
         protocols: names of segmentation protocols; the first one gives the main figures.
         match: how reasoning masks find their objects: "tag" or "hungarian".
         metrics: the names asked for; None for each evaluator's own choice.
+        by_category: in referring, objects are asked for by their category, since no object of the split has a phrase.
         extras: settings of single evaluators by name, as in ``{"generation": {"extractor": "features"}}``.
     """
 
     protocols: tuple[str, ...] = ("mmud",)
     match: str = "hungarian"
     metrics: frozenset[str] | None = None
+    by_category: bool = False
     extras: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ from mmud.evaluators.base import BUILT_IN, EVALUATORS, Case, Evaluator, Options,
 from mmud.evaluators.checking import Expected, FindingLog, RefusedPredictions, checked
 from mmud.evaluators.predictions import PredictionFolder, task_file
 from mmud.evaluators.rows import COMMON, RowTable
-from mmud.evaluators.tasks import expected_of, has_labels, image_of, label_text
+from mmud.evaluators.tasks import asks_by_category, expected_of, has_labels, image_of, label_text
 from mmud.records import Prediction, Sample, Task
 
 BATCH_SAMPLES = 256
@@ -85,10 +85,12 @@ class Collector:
         self.predictions = predictions
         self.request = request
         self.log = FindingLog()
+        # Where nothing has a phrase, objects can only be asked for by category; all that follows must know.
+        self.options = replace(request.options, by_category=asks_by_category(dataset, request.split))
         self.registered: dict[str, str] = {}
         self.evaluators: list[Evaluator] = []
         for name in request.evaluators:
-            evaluator = EVALUATORS.get(name)(request.options)
+            evaluator = EVALUATORS.get(name)(self.options)
             if self._is_ready(evaluator):
                 self.registered[evaluator.name] = name
                 self.evaluators.append(evaluator)
@@ -142,7 +144,7 @@ class Collector:
         for mine, sample in self._samples():
             expected = expected_of(sample)
             for task in tasks:
-                if not has_labels(sample, task):
+                if not has_labels(sample, task, self.options.by_category):
                     continue
                 survey.expected[task][sample.sample_id] = expected
                 if mine:
@@ -198,7 +200,7 @@ class Collector:
                     if (prediction := found[task].get(sample.sample_id)) is not None
                 ]
                 if cases:
-                    _add_common(columns, task, cases)
+                    _add_common(columns, task, cases, self.options.by_category)
                     for evaluator in self.evaluators:
                         parts[evaluator.name].extend(_evaluator_rows(evaluator, task, cases))
             if progress is not None:
@@ -217,7 +219,7 @@ class Collector:
     def _describe(
         self, tasks: Sequence[Task], survey: _Survey, found: Mapping[Task, Mapping[str, Prediction]]
     ) -> dict[str, Any]:
-        options = self.request.options
+        options = self.options
         missing = {task: sorted(set(survey.selected[task]) - found[task].keys()) for task in tasks}
         whole = self.request.shard == Shard()
         limit, length = self.request.limit, self.dataset.length(self.request.split)
@@ -232,6 +234,7 @@ class Collector:
             "options": {
                 "protocols": list(options.protocols),
                 "match": options.match,
+                "by_category": options.by_category,
                 "metrics": None if options.metrics is None else sorted(options.metrics),
                 "registered": self.registered,
                 "extras": {name: dict(values) for name, values in options.extras.items()},
@@ -269,7 +272,7 @@ class Collector:
         return info.model_dump(mode="json")
 
 
-def _add_common(columns: dict[str, list[Any]], task: Task, cases: Sequence[Case]) -> None:
+def _add_common(columns: dict[str, list[Any]], task: Task, cases: Sequence[Case], by_category: bool) -> None:
     for case in cases:
         sample = case.sample
         columns["sample_id"].append(sample.sample_id)
@@ -277,7 +280,7 @@ def _add_common(columns: dict[str, list[Any]], task: Task, cases: Sequence[Case]
         columns["source"].append(sample.source)
         columns["image"].append(image_of(sample))
         columns["objects"].append(len(sample.objects))
-        columns["words"].append(len(label_text(sample, task).split()))
+        columns["words"].append(len(label_text(sample, task, by_category).split()))
 
 
 def _evaluator_rows(evaluator: Evaluator, task: Task, cases: Sequence[Case]) -> list[Mapping[str, Any] | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import zipfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -34,15 +35,36 @@ SUBMITTED = "features"
 _CLIP_ROWS = ("clip_score", "clip_similarity")
 
 
-def read_feature_lines(path: Path) -> dict[str, list[float]]:
-    """Reference features: JSON lines of ``{"sample_id", "feature"}``, as ``generation.jsonl`` has them.
+def read_reference_features(path: Path) -> Mapping[str, Any]:
+    """The real images' features by sample.
+
+    Args:
+        path: ``.npz`` with ``sample_ids`` (n,) and ``features`` (n, d), as features of the official release are exported; or JSON
+            lines of ``{"sample_id", "feature"}``, as ``generation.jsonl`` has them.
 
     Raises:
-        MmudError: MM002 when there is no such file, MM825 for a line that is no such row.
+        MmudError: MM002 when there is no such file, MM825 when it is of neither form.
     """
-    found: dict[str, list[float]] = {}
+    return _read_arrays(require(path)) if path.suffix == ".npz" else _read_feature_lines(require(path))
+
+
+def _read_arrays(path: Path) -> dict[str, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            names, features = arrays["sample_ids"].tolist(), arrays["features"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        message = f"no arrays sample_ids and features: {error}"
+        raise MmudError(evaluator_codes.INPUT_UNREADABLE, message, Place(file=str(path))) from error
+    if features.ndim != 2 or len(names) != len(features):
+        message = f"{len(names)} sample_ids and features of shape {features.shape}"
+        raise MmudError(evaluator_codes.INPUT_UNREADABLE, message, Place(file=str(path)))
+    return dict(zip(map(str, names), features, strict=True))
+
+
+def _read_feature_lines(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     problems: list[Finding] = []
-    for line, row in read_lines(require(path), str(path), problems.append):
+    for line, row in read_lines(path, str(path), problems.append):
         name, feature = row.get("sample_id"), row.get("feature")
         if not isinstance(name, str) or not isinstance(feature, list):
             message = "a row has sample_id and feature, a list of numbers"
@@ -70,7 +92,7 @@ class GenerationEvaluator(Evaluator):
         reference = self.settings.get("reference_features")
         self._extractor_name = self.settings.get("extractor") or (SUBMITTED if reference else None)
         self._reference_file = None if reference is None else Path(reference)
-        self._reference: dict[str, list[float]] | None = None
+        self._reference: Mapping[str, Any] | None = None
         self._extractor: Extractor | None = None
         self._identity: ExtractorIdentity | None = None
 
@@ -127,7 +149,7 @@ class GenerationEvaluator(Evaluator):
             return ImageSource(sample.sample_id, data=sample.image_bytes())
         if self._reference is None:
             assert self._reference_file is not None
-            self._reference = read_feature_lines(self._reference_file)
+            self._reference = read_reference_features(self._reference_file)
         return ImageSource(sample.sample_id, feature=self._reference.get(sample.sample_id))
 
     def _clip_rows(self, cases: Sequence[Case], predicted: NDArray[np.float32]) -> dict[str, Numbers]:

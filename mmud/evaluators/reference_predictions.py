@@ -20,7 +20,7 @@ from mmud.annotations.masks import Mask
 from mmud.dataset.store import Dataset
 from mmud.evaluators.predictions import SUBMISSION_NAME, task_file
 from mmud.evaluators.segmentation.cases import scored_objects
-from mmud.evaluators.tasks import has_labels
+from mmud.evaluators.tasks import asks_by_category, has_labels
 from mmud.files import atomic_write, refuse_existing, write_json
 from mmud.records import PredictedMask, Prediction, Sample, Segmentation, Task
 
@@ -136,10 +136,11 @@ def _spoilt_text(text: str, generator: np.random.Generator, strength: float) -> 
     return " ".join(kept or words[:1])
 
 
-def predictions(samples: Iterable[Sample], task: Task, predictor: Predictor) -> Iterator[Prediction]:
-    """The predictions of a predictor for the samples that a task asks for."""
-    for sample in samples:
-        if has_labels(sample, task):
+def predictions(dataset: Dataset, split: str, task: Task, predictor: Predictor) -> Iterator[Prediction]:
+    """The predictions of a predictor for the samples of a split that a task asks for."""
+    by_category = asks_by_category(dataset, split)
+    for sample in dataset.samples(split):
+        if has_labels(sample, task, by_category):
             yield predictor(sample, task)
 
 
@@ -168,7 +169,7 @@ def write_predictions(
             if predictor is not empty:
                 _write_images(folder, dataset, split)
             continue
-        lines = [prediction.to_row() for prediction in predictions(dataset.samples(split), task, predictor)]
+        lines = [prediction.to_row() for prediction in predictions(dataset, split, task, predictor)]
         if lines:
             _write_lines(folder / task_file(task), lines)
     write_json(

@@ -223,7 +223,7 @@ def reasoning(objects: list[Mask], answer: str, prediction: Prediction, match: s
     with tempfile.TemporaryDirectory() as folder:
         dataset = write_dataset(Path(folder) / "d", {"test": [sample]}, images="link")
         scores = evaluate({Task.REASONING_SEGMENTATION: [prediction]}, dataset, match=match).scores
-    return {name: figure for name, figure in scores["tasks"][REASONING]["metrics"].items()}
+    return dict(scores["tasks"][REASONING]["metrics"])
 
 
 def test_free_tags_are_matched_by_mask_or_by_number() -> None:

@@ -37,7 +37,7 @@ class SegmentationEvaluator(Evaluator):
     metrics = METRICS
 
     def applies(self, sample: Sample, task: Task) -> bool:
-        return bool(scored_objects(sample, task))
+        return bool(scored_objects(sample, task, self.options.by_category))
 
     def variants(self) -> tuple[str, ...]:
         return self.options.protocols
@@ -74,7 +74,7 @@ class SegmentationEvaluator(Evaluator):
         return [{"units": units} for units in found]
 
     def _plans(self, cases: Sequence[Case], units: set[Unit]) -> dict[Unit, Plan]:
-        masks = case_masks(cases)
+        masks = case_masks(cases, self.options.by_category)
         plans = {unit: Plan() for unit in units}
         reasoning = [case.prediction.task is Task.REASONING_SEGMENTATION for case in cases]
         if Unit.OBJECT in units:

@@ -1,9 +1,9 @@
 """The arithmetic of the published evaluation codes on decoded arrays, written down from their formulas in plain numpy.
 
-Each function takes cases and returns figures; nothing of `mmud` is used here, so that the tests compare two independent things.
-Sources: LISA ``train_ds.py`` (validate) and ``utils/utils.py``; ReLA ``gres_model/evaluation/refer_evaluation.py`` and its mapper;
-GSVA ``solver.py`` (eval_gres) and ``data/dataset.py``; Sa2VA ``evaluation/dataset/RES.py``; SEEM
-``datasets/evaluation/grounding_evaluation.py``; NeuralTuning ``Codes/Utils.py``, ``Codes/Solver.py`` and ``Codes/Dataset.py``.
+Each function takes cases and returns figures; nothing of `mmud` is used here, so that tests compare two independent things.
+Sources: LISA ``train_ds.py`` (validate), ``utils/utils.py``; ReLA ``gres_model/evaluation/refer_evaluation.py``, its mapper;
+GSVA ``solver.py`` (eval_gres), ``data/dataset.py``; Sa2VA ``evaluation/dataset/RES.py``; SEEM
+``datasets/evaluation/grounding_evaluation.py``; NeuralTuning ``Codes/Utils.py``, ``Codes/Solver.py``, ``Codes/Dataset.py``.
 """
 
 from __future__ import annotations
