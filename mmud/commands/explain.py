@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from mmud import codes
 from mmud.commands.common import Console, JsonFlag
+from mmud.errors import MmudError
 
 
 def register(app: typer.Typer) -> None:
@@ -18,12 +21,26 @@ def explain(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the reference of all codes, as docs/codes.md holds it.")
     ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="With --markdown: write the page here, in the place of the old one."
+        ),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     from mmud.dataset.checks.explanation import explained, known_codes, listing, reference
+    from mmud.files import write_text
 
+    if output is not None and not markdown:
+        raise MmudError(codes.USAGE, "-o goes with --markdown")
     if markdown:
-        Console().result(None, reference().rstrip("\n"))
+        page = reference()
+        if output is None:
+            print(page, end="")
+        else:
+            # Written whole or not at all: a redirection would leave an empty page where the catalogue cannot be read.
+            write_text(output, page)
         return
     chosen = known_codes(code)
     value: Any = [explained(item) for item in chosen.values()]

@@ -318,6 +318,13 @@ def test_explain_one(run: Any) -> None:
     assert value["code"] == "MM207"
 
 
+def test_the_page_is_written_whole(run: Any, tmp_path: Path) -> None:
+    file = tmp_path / "codes.md"
+    assert run("explain", "--markdown", "-o", file)[0] == 0
+    assert file.read_text("utf-8") == reference() == run("explain", "--markdown")[1]
+    assert run("explain", "MM204", "-o", file)[0] == 2
+
+
 def test_explain_all_by_family(run: Any) -> None:
     code, out, _ = run("explain")
     assert code == 0
@@ -338,5 +345,5 @@ def test_explain_guesses(run: Any, text: str, guess: str) -> None:
 
 
 def test_the_page_of_codes_is_current() -> None:
-    """After declaring a code: `mmud explain --markdown > docs/codes.md`."""
+    """After declaring a code: `mmud explain --markdown -o docs/codes.md`."""
     assert (ROOT / "docs" / "codes.md").read_text("utf-8") == reference()
