@@ -289,9 +289,10 @@ SIZE_UNKNOWN = declare(
 )
 SIZE_FROM_BOXES = declare(
     "MM746",
-    "size taken from boxes",
+    "size of an image assumed",
     "Give the images or an instances file for the true size.",
-    "The size of the image is not known. As asked for, the smallest size that holds all its boxes was taken.",
+    "The size of the image is not known. As asked for, the smallest size that holds all its boxes was taken, or, where there "
+    "is no box, the largest that COCO has. Masks cannot be drawn at such a size, and boxes cannot be checked against it.",
     severity=Severity.WARNING,
 )
 PHRASE_MISSING = declare(

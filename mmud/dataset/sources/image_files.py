@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from mmud import codes
+from mmud.dataset.sources.plain_json import encodable, shown
 from mmud.errors import Finding, Place
 
 LAST_PART = str.maketrans("\\", "/")
@@ -96,11 +97,16 @@ def _storable(text: str) -> bool:
     return True
 
 
-def missing(name: str, sample: str) -> Finding:
-    """The finding of an image that is not in its folders."""
-    return Finding(
-        codes.IMAGE_MISSING, Place(sample=sample), f"no image file {name!r:.120} in the folders that were named"
-    )
+def located(images: ImageFiles, name: str | None, sample: str, findings: list[Finding]) -> str | None:
+    """Where a sample's image is, or where it should be, which is a finding; None when no folder was named or no file is."""
+    path = images.find(name) if name and images else None
+    if path is None and images:
+        message = f"no image file {shown(name or '', 120)} in the folders that were named"
+        findings.append(Finding(codes.IMAGE_MISSING, Place(sample=sample), message))
+        if name:
+            # Where it should be: embedding and validation name it.
+            path = os.path.join(images.folders[0], encodable(file_name_of(name)).replace("\0", "\ufffd"))
+    return path
 
 
 def header_size(path: str) -> tuple[int, int] | None:

@@ -84,10 +84,11 @@ def object_masks(segmentations: Sequence[Any], height: int, width: int) -> list[
             encoded[number] = segmentation if isinstance(segmentation, list) else [segmentation]
             continue
         for polygon in listed:
-            problem = _polygon_problem(polygon)
-            if problem:
-                mask.problems += (problem,)
+            extent = _extent_or_problem(polygon)
+            if isinstance(extent, str):
+                mask.problems += (extent,)
                 continue
+            mask.box = extent if mask.box is None else _joined(mask.box, extent)
             polygons.append(np.array(polygon, dtype=np.float64))
             owners.append(number)
             mask.polygons = (*(mask.polygons or ()), tuple(polygon))
@@ -112,17 +113,24 @@ def _polygons_of(segmentation: Any) -> Sequence[Any] | None:
     return segmentation if kinds <= {list, tuple} else None
 
 
-def _polygon_problem(polygon: Sequence[Any]) -> str:
-    """What is wrong with a polygon; empty when it can be used."""
+def _extent_or_problem(polygon: Sequence[Any]) -> Box | str:
+    """A polygon's extent as left, top, right, bottom; or what is wrong with it."""
     count = len(polygon)
     if not set(map(type, polygon)) <= NUMBERS:
         return "a polygon holds something that is not a number"
     if count < 6 or count % 2:
         return f"a polygon has {count} numbers: an even count of at least six is needed"
-    # NaN fails every comparison, so the sum finds it; min and max alone would let it pass.
-    if not (min(polygon) >= -FURTHEST and max(polygon) <= FURTHEST and math.isfinite(sum(polygon))):
+    across, down = polygon[0::2], polygon[1::2]
+    extent = (min(across), min(down), max(across), max(down))
+    # NaN fails every comparison, so the sum finds it; minimum and maximum alone would let it pass.
+    if not (min(extent) >= -FURTHEST and max(extent) <= FURTHEST and math.isfinite(sum(polygon))):
         return f"a polygon has a point that is not finite or further out than {FURTHEST:.0f}"
-    return ""
+    return extent
+
+
+def _joined(first: Box, second: Box) -> Box:
+    left, top, right, bottom = zip(first, second, strict=True)
+    return min(left), min(top), max(right), max(bottom)
 
 
 def _rasterise(
@@ -210,17 +218,22 @@ def _finish(found: list[ObjectMask], rles: list[Any], height: int, width: int) -
         for (mask, rle), area in zip(batch, coco.area([rle for _, rle in batch]).tolist(), strict=True):
             mask.counts = rle["counts"].decode("ascii")
             mask.area = area
-            if area:
-                extent = _extent(mask.polygons, height, width) if mask.polygons else coco.toBbox([rle])[0].tolist()
-                mask.box = (extent[0], extent[1], extent[2], extent[3])
+            mask.box = _box(mask.box, rle, height, width) if area else None
 
 
-def _extent(polygons: Sequence[Sequence[float]], height: int, width: int) -> list[float]:
-    left = max(min(min(polygon[0::2]) for polygon in polygons), 0.0)
-    top = max(min(min(polygon[1::2]) for polygon in polygons), 0.0)
-    right = min(max(max(polygon[0::2]) for polygon in polygons), width)
-    bottom = min(max(max(polygon[1::2]) for polygon in polygons), height)
-    return [float(left), float(top), float(max(right - left, 0.0)), float(max(bottom - top, 0.0))]
+def _box(extent: Box | None, rle: Any, height: int, width: int) -> Box:
+    """The extent of polygons within the image, or the box of run lengths, as x, y, width, height."""
+    if extent is None:
+        x, y, w, h = coco.toBbox([rle])[0].tolist()
+        return x, y, w, h
+    left, top, right, bottom = extent
+    left, top = max(left, 0.0), max(top, 0.0)
+    return (
+        float(left),
+        float(top),
+        float(max(min(right, width) - left, 0.0)),
+        float(max(min(bottom, height) - top, 0.0)),
+    )
 
 
 def usable_box(value: Any) -> Box | None:

@@ -13,19 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from mmud.dataset.source_facts import FACTS
 from mmud.dataset.sources import codes, safe_pickle
 from mmud.dataset.sources.base import Converted, Item, Source
 from mmud.dataset.sources.construct import construct
+from mmud.dataset.sources.description import description
 from mmud.dataset.sources.features import feature_file, read_feature
-from mmud.dataset.sources.image_files import ImageFiles, file_name_of, header_size, missing, stem_of
+from mmud.dataset.sources.image_files import ImageFiles, file_name_of, header_size, located, stem_of
 from mmud.dataset.sources.image_names import coco_number
 from mmud.dataset.sources.official_record import RecordReader, check_shape
 from mmud.dataset.sources.options import Options, image_options, path_options
 from mmud.dataset.sources.plain_json import encodable
 from mmud.dataset.sources.tally import Tally
 from mmud.errors import Finding, MmudError, Place
-from mmud.files import sha256_of
 from mmud.records import ImageReference, Sample
 
 SPLITS = ("train", "valid", "test")
@@ -43,8 +42,13 @@ class Payload:
 
 
 class OfficialSource(Source):
-    """Options: ``path``, the folder of the pickles; ``images``, one or more folders, or "none"; ``features``, the folder of CLIP
-    features, which are then checked; ``splits``, to read some of them only.
+    """The release.
+
+    Options:
+        path: the folder of the pickles.
+        images: one or more folders, or "none"; ``images`` in that folder when left out.
+        features: the folder of CLIP features, which are then checked.
+        splits: take some of train, valid and test only.
     """
 
     name: ClassVar[str] = "official"
@@ -136,14 +140,11 @@ class OfficialSource(Source):
         record = marshal.loads(payload.record)
         place = Place(sample=item.key, split=item.split, file=payload.file, row=payload.index)
         name = file_name_of(record[0])
-        path = self._images.find(name) if self._images else None
+        findings: list[Finding] = []
+        path = located(self._images, name, item.key, findings)
         reader = RecordReader(record, place, payload.index, lambda: header_size(path) if path else None)
         values = reader.read()
-        findings = reader.findings
-        if path is None and self._images:
-            findings.append(missing(name, item.key))
-            # Where it should be: validation and embedding name it.
-            path = str(self._images.folders[0] / encodable(name).replace("\0", "\ufffd"))
+        findings += reader.findings
         if self._features is not None:
             findings += self._check_feature(name, item.key, reader.official)
         number = coco_number(name)
@@ -178,13 +179,5 @@ class OfficialSource(Source):
         return []
 
     def describe(self) -> dict[str, Any]:
-        facts = FACTS[self.name]
-        return {
-            "name": self.name,
-            "title": facts.title,
-            "license": facts.license,
-            "homepage": facts.homepage,
-            "citation": [reference.bibtex() for reference in facts.references],
-            "annotators": "captions, questions and answers drafted by a GPT-4-class model, filtered and tagged by hand",
-            "files": {file.name: sha256_of(file) for file in self._files.values()},
-        }
+        made_by = "captions, questions and answers drafted by a GPT-4-class model, filtered and tagged by hand"
+        return description(self.name, "", self._files.values(), annotators=made_by)

@@ -22,6 +22,7 @@ from mmud.annotations import codes as annotation_codes
 from mmud.annotations import tags
 from mmud.annotations.masks import MAX_SIDE
 from mmud.dataset.sources import codes
+from mmud.dataset.sources.coco_files import side
 from mmud.dataset.sources.construct import construct
 from mmud.dataset.sources.enriched_text import USUAL_FRAME, split_enriched_text
 from mmud.dataset.sources.image_files import file_name_of
@@ -248,9 +249,8 @@ class RecordReader:
             return header[1], header[0]
         for rle in self._rles():
             size = rle.get("size")
-            if isinstance(size, list | tuple) and len(size) == 2 and all(type(side) is int for side in size):
-                if 0 < size[0] <= MAX_SIDE and 0 < size[1] <= MAX_SIDE:
-                    return size[0], size[1]
+            if isinstance(size, list | tuple) and len(size) == 2 and all(side(number) for number in size):
+                return size[0], size[1]
         return None
 
     def _rles(self) -> list[dict[str, Any]]:
