@@ -70,17 +70,15 @@ class View:
     """The pixels that masks are compared on.
 
     Attributes:
-        resolution: side of the square that masks are resized to; None for the image's own size.
+        resolution: side of the square that both masks are resized to (nearest neighbour); None for the image's own size.
         parts: how the parts of one object become its label.
         objects: how the objects of one expression become its label.
-        scaled_polygons: polygons are scaled and then drawn, rather than drawn and then resized (nearest neighbour).
         ignore: pixels that a label declares to be ignored are left out.
     """
 
     resolution: int | None = None
     parts: Join = Join.UNION
     objects: Join = Join.UNION
-    scaled_polygons: bool = False
     ignore: bool = True
 
     @property
@@ -91,7 +89,6 @@ class View:
                 str(self.resolution or "original"),
                 self.parts.value.replace(" ", "-"),
                 self.objects.value.replace(" ", "-"),
-                "polygons" if self.scaled_polygons else "pixels",
             ]
         )
 
@@ -180,7 +177,7 @@ RELA = Protocol(
     unit=Unit.EXPRESSION,
     empty=EmptyRule.FLAGGED,
     missing=MissingRule.NO_INTERSECTION,
-    view=View(resolution=480, scaled_polygons=True, ignore=False),
+    view=View(resolution=480, ignore=False),
     thresholds_over=Targets.TARGETED,
     resolution_note="480",
 )

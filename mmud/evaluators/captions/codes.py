@@ -32,7 +32,7 @@ CAPTION_MALFORMED = declare(
     "not a caption",
     'Write each caption as a string, and each entry as {"image_id": …, "caption": "…"}.',
     "A caption must be a string and an image id an integer or a string. NaN, null, lists and numbers are refused, and so is a "
-    "caption of more than 50,000 characters.",
+    "caption of more than 20,000 characters.",
     exit_code=ExitCode.PREDICTIONS,
 )
 REFERENCES_UNUSABLE = declare(

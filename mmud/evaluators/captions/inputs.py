@@ -9,7 +9,7 @@ from mmud.errors import MmudError, Place
 from mmud.evaluators.captions import codes
 
 #: The longest caption that is tokenised, in characters.
-LONGEST_CAPTION = 50_000
+LONGEST_CAPTION = 20_000
 # How many ids a message names.
 _NAMED = 5
 

@@ -65,7 +65,7 @@ def _tag() -> str:
     """A mark-up tag, spaces and quoted attributes included."""
     name = r"[A-Za-z][A-Za-z0-9_:.\-]*"
     attribute = rf"{name}(?:[ ]*=[ ]*(?:'[^']*'|\"[^\"]*\"))?"
-    return rf"<(?:[!?][A-Za-z\-][^>\r\n]*|{name}(?:[ ]+{attribute})*[ ]*/?|/{name})[ ]*>"
+    return rf"<(?:[!?][A-Za-z\-][^>\r\n]*+|{name}(?:[ ]+{attribute})*[ ]*/?|/{name})[ ]*>"
 
 
 # What becomes of a token's text. ``None`` as a rule's treatment means: kept as it is.
@@ -192,7 +192,8 @@ def _address_rules(k: CharacterClasses) -> Iterator[Rule]:
     for address in (bare_host + path, bare_host):
         yield _rule(r"^ \t\n\f\r\"`'<>|.!?(){},-_$", f"({address})")
     part = r"[^ \t\n\f\r\"<>|(){}.\xa0]+"
-    local = r"[a-zA-Z0-9][^ \t\n\f\r\"<>|()\xa0{}]*"
+    # The tool has no bound here. No address is that long (RFC 5321), and without it a long text takes quadratic time.
+    local = r"[a-zA-Z0-9][^ \t\n\f\r\"<>|()\xa0{}]{0,255}"
     yield _rule("&<a-zA-Z0-9", rf"((?:(?i:&lt;)|<)?{local}@(?:{part}\.)*{part}(?:(?i:&gt;)|>)?)")
     yield _rule("@", "(@[a-zA-Z_][a-zA-Z_0-9]*)")
     yield _rule("#", f"(#(?:[{k.word}]|&[aeiouAEIOU](?i:acute|grave|uml);)+)")
@@ -278,7 +279,7 @@ def _symbol_rules(k: CharacterClasses) -> Iterator[Rule]:
 
 def _compound_rules(k: CharacterClasses) -> Iterator[Rule]:
     """Hyphenated and apostrophised compounds; then what is left over."""
-    compound = r"[A-Za-z0-9][A-Za-z0-9.,\xad]*(?:-(?:[A-Za-z](?:\.[A-Za-z])+\.|[A-Za-z0-9\xad]+))+"
+    compound = r"[A-Za-z0-9][A-Za-z0-9.,\xad]*+(?:-(?:[A-Za-z](?:\.[A-Za-z])+\.|[A-Za-z0-9\xad]+))+"
     yield _rule("A-Za-z0-9", rf"({compound}\.){_COMMA_LIKE}", _without_soft_hyphens)
     yield _rule("A-Za-z0-9", f"({compound})", _without_soft_hyphens)
     one = f"[{k.letter}{k.digit}]"

@@ -31,8 +31,10 @@ class Label:
         """The parts that the source gave, or the whole as one."""
         if self.parts:
             return self.parts
-        if self.polygons is not None and len(self.polygons) > 1:
-            return [Mask.from_polygons([polygon], *self.mask.size) for polygon in self.polygons]
+        # COCO has polygons of two points, which enclose nothing.
+        polygons = [polygon for polygon in self.polygons or () if len(polygon) >= 6]
+        if len(polygons) > 1:
+            return [Mask.from_polygons([polygon], *self.mask.size) for polygon in polygons]
         return (self.mask,)
 
 
@@ -46,17 +48,8 @@ def label_masks(
         view: how they are drawn.
         ignored: n masks of pixels that are left out, or None.
     """
-    if view.resolution is not None and view.scaled_polygons:
-        found: list[Mask | None] = [_scaled(group, view) for group in groups]
-    else:
-        found = [None] * len(groups)
-    todo = [index for index, mask in enumerate(found) if mask is None]
-    drawn = [_drawn(groups[index], view) for index in todo]
-    if view.resolution is not None:
-        drawn = resize_nearest(drawn, view.resolution)
-    for index, mask in zip(todo, drawn, strict=True):
-        found[index] = mask
-    return less_ignored([mask for mask in found if mask is not None], view, ignored)
+    drawn = [_drawn(group, view) for group in groups]
+    return predicted_masks(drawn, view, ignored)
 
 
 def predicted_masks(masks: Sequence[Mask], view: View, ignored: Sequence[Mask | None] | None = None) -> list[Mask]:
@@ -78,20 +71,3 @@ def _drawn(group: Sequence[Label], view: View) -> Mask:
         return join([part for label in group for part in label.split()], Join.ONCE)
     wholes = [label.mask if view.parts is Join.UNION else join(label.split(), view.parts) for label in group]
     return union(wholes)
-
-
-def _scaled(group: Sequence[Label], view: View) -> Mask | None:
-    """The union of polygons scaled to the view's square; None where an object has no polygons."""
-    side = view.resolution
-    assert side is not None
-    drawn = []
-    for label in group:
-        if not label.polygons:
-            return None
-        height, width = label.mask.size
-        scaled = [
-            [value * side / (height if position % 2 else width) for position, value in enumerate(polygon)]
-            for polygon in label.polygons
-        ]
-        drawn.append(Mask.from_polygons(scaled, side, side))
-    return union(drawn)

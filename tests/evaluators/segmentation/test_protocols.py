@@ -12,8 +12,12 @@ from published_protocols import PUBLISHED, MaskCase
 from mmud.annotations.masks import Mask
 from mmud.evaluators.plain_masks import score_mask_files
 from mmud.evaluators.protocols import PROTOCOLS, Protocol, names_of
+from mmud.evaluators.segmentation.labels import Label, label_masks
+from mmud.evaluators.segmentation.plan import Plan, PlannedUnit
+from mmud.evaluators.segmentation.scoring import contributions, reduce
 from mmud.evaluators.signatures import parse
 from mmud.evaluators.statistics.bootstrap import Resampler
+from mmud.evaluators.statistics.sums import exact_sums
 
 SIZE = (50, 64)
 
@@ -156,26 +160,28 @@ def test_a_fixture_for_each_pair_of_protocols(tmp_path: Path) -> None:
             assert difference > 1e-3, (names[first], names[second])
 
 
-def test_polygons_are_scaled_before_they_are_drawn_for_rela(tmp_path: Path) -> None:
-    """detectron2 scales a polygon's points and rasterises at 480; pycocotools draws what is expected here."""
-    from pycocotools import mask as coco_mask
-
-    from mmud.evaluators.protocols import RELA
-    from mmud.evaluators.segmentation.labels import Label, label_masks
-
-    height, width = 333, 500
-    polygon = (20.3, 11.2, 401.7, 40.9, 322.2, 300.1, 55.0, 210.6)
-    label = Label(Mask.from_polygons([polygon], height, width), (polygon,))
-    scaled = [value * 480 / (width if position % 2 == 0 else height) for position, value in enumerate(polygon)]
-    expected = coco_mask.decode(coco_mask.frPyObjects([scaled], 480, 480))[:, :, 0]
-    (drawn,) = label_masks([[label]], RELA.view)
-    assert np.array_equal(drawn.decode(), expected)
+@pytest.mark.parametrize("protocol", ["lisa", "official", "sa2va", "mmud"])
+def test_polygons_of_one_object_that_overlap(protocol: str) -> None:
+    """A dataset's object keeps its source's polygons; loaders that add their masks up see 2 where they overlap."""
+    polygons = ((5.0, 5.0, 25.0, 5.0, 25.0, 25.0, 5.0, 25.0), (15.0, 15.0, 60.0, 15.0, 60.0, 40.0, 15.0, 40.0))
+    parts = [Mask.from_polygons([polygon], *SIZE).decode().astype(bool) for polygon in polygons]
+    case = MaskCase(SIZE, parts, parts[0] | parts[1])
+    label = Label(Mask.from_polygons(polygons, *SIZE), polygons)
+    units = [PlannedUnit(0, (label,), (Mask.from_array(case.drawn()),), no_target=False)]
+    for row, other in enumerate((NO_TARGET_WRONG, NO_TARGET_RIGHT, PERFECT), start=1):
+        truth = Label(Mask.from_array(other.joined()))
+        predicted = () if other.predicted is None else (Mask.from_array(other.predicted),)
+        units.append(PlannedUnit(row, (truth,), predicted, no_target=other.rejected))
+    rules = PROTOCOLS.get(protocol)
+    found = reduce(exact_sums(contributions(Plan(units).measure(rules.view), rules)), rules)
+    expected = PUBLISHED[protocol]([case, NO_TARGET_WRONG, NO_TARGET_RIGHT, PERFECT])
+    for name, value in expected.items():
+        assert found[name][0] == pytest.approx(value, rel=1e-13), name
 
 
 def test_objects_that_overlap_are_lost_where_gsva_merges_them() -> None:
     """gRefCOCO expressions about several objects: GSVA's loader adds their masks up, so shared pixels are neither 0 nor 1."""
     from mmud.evaluators.protocols import GSVA, LISA
-    from mmud.evaluators.segmentation.labels import Label, label_masks
 
     first, second = box(0, 0, 20, 20), box(10, 10, 20, 20)
     labels = [Label(Mask.from_array(first)), Label(Mask.from_array(second))]
