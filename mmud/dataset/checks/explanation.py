@@ -92,7 +92,8 @@ def reference() -> str:
     lines = [
         "# Codes",
         "",
-        "Everything that can be wrong has a code. `mmud explain --markdown -o docs/codes.md` writes this page; a test compares the two.",
+        "Everything that can be wrong has a code. `mmud explain --markdown -o docs/codes.md` writes this page; a test compares",
+        "the two.",
         "`mmud validate` reports the codes of MM1xx to MM6xx; other commands stop with the code of what kept them from going on.",
         "",
     ]
