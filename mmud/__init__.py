@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mmud.dataset.store import Dataset as Dataset
     from mmud.dataset.store import load_dataset as load_dataset
     from mmud.errors import MmudError as MmudError
-    from mmud.evaluators.comparison import compare_rows as compare
+    from mmud.evaluators.comparison import compare_rows as compare  # noqa: F401
     from mmud.evaluators.evaluation import evaluate as evaluate
     from mmud.records import MaskedObject as MaskedObject
     from mmud.records import Prediction as Prediction
