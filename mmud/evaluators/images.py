@@ -25,7 +25,7 @@ from mmud.evaluators.generation.extractors import (
     open_extractor,
 )
 from mmud.evaluators.generation.features import size_findings
-from mmud.evaluators.generation.metrics import METRICS, default_metrics, measure, reported_name
+from mmud.evaluators.generation.metrics import METRICS, PAIRED, default_metrics, measure, reported_name
 from mmud.evaluators.generation.resampling import LinearisedEstimate
 from mmud.evaluators.predictions import read_lines
 from mmud.files import require
@@ -185,7 +185,8 @@ class GenerationEvaluator(Evaluator):
         else:
             message = f"{len(rows)} image is too few for a distance between sets"
             findings = (Finding(codes.TOO_FEW_SAMPLES, Place(), message),)
-        values = {name: None if one is None else one.value for name, one in estimates.items()}
+        # A mean over samples is a function of sums; a distance between sets is none.
+        values = {name: None if one is None else one.value for name, one in estimates.items() if name not in PAIRED}
         for name, estimate in estimates.items():
             if estimate is not None:
                 # One number a sample whose mean is the figure, so that two systems' numbers can be swapped.
