@@ -42,3 +42,92 @@ CONFIG_INVALID = declare(
     "A setting of a baseline is outside what its method is defined for.",
     exit_code=ExitCode.USAGE,
 )
+NOT_A_RUN = declare(
+    "MM940",
+    "not a run",
+    "Name the folder that `mmud train … -o RUN` wrote, or a baseline that needs no fitting.",
+    "The folder has no run.json, or one that cannot be read. A run.json is written by `mmud train` and says what was fitted, on "
+    "what, and with which options.",
+    exit_code=ExitCode.USAGE,
+)
+RUN_UNFINISHED = declare(
+    "MM941",
+    "run not finished",
+    "Give the command that began it again: it goes on where it stopped.",
+    "Fitting was interrupted. Predictions of a half-fitted baseline would look like those of a whole one, so none are made.",
+    exit_code=ExitCode.USAGE,
+)
+FITTING = declare(
+    "MM942",
+    "baseline to be fitted first, or not at all",
+    "Use `mmud train` for baselines that learn, and the name itself in `mmud predict` for those that do not.",
+    "Some baselines learn from a dataset and are predicted with from their run folder. Others know all they need to know.",
+    exit_code=ExitCode.USAGE,
+)
+OTHER_REQUEST = declare(
+    "MM943",
+    "output of another request",
+    "Name another output, give the same arguments as before, or add --force to replace what is there.",
+    "The folder holds results of other arguments: another baseline, dataset, split, shard, seed or option. Going on would "
+    "mix two systems into one file.",
+    exit_code=ExitCode.USAGE,
+)
+ANSWERS_WRONG = declare(
+    "MM944",
+    "baseline answered something else",
+    "Correct the baseline: `predict` yields exactly one output for each sample, in any order.",
+    "A baseline left a sample out, answered one twice, or answered something that it was not asked. Its predictions would be "
+    "incomplete or wrong, so the file is not finished.",
+    exit_code=ExitCode.PREDICTIONS,
+)
+TASK_NOT_DONE = declare(
+    "MM945",
+    "task that the baseline does not do",
+    "Leave the task out of --tasks; `mmud plugins` and docs/baselines.md say which tasks a baseline does.",
+    "A baseline need not do all four tasks. One that was asked for by name is never left out in silence.",
+    exit_code=ExitCode.USAGE,
+)
+LABELS_NEEDED = declare(
+    "MM946",
+    "baseline that reads the labels",
+    "Give the dataset with its labels.",
+    "Ceilings and some floors are made from the true labels. The participants' half of a benchmark has none.",
+    exit_code=ExitCode.USAGE,
+)
+NOTHING_TO_FIT = declare(
+    "MM947",
+    "nothing to fit on",
+    "Name a split that has the labels which the baseline learns from.",
+    "The split has no sample with the labels that the baseline needs.",
+    exit_code=ExitCode.USAGE,
+)
+SHARDS_DIFFER = declare(
+    "MM948",
+    "shards that do not belong together",
+    "Give every part of one prediction, each once.",
+    "Parts of different systems, datasets or splits, or parts that leave samples out, cannot be joined into one submission.",
+    exit_code=ExitCode.PREDICTIONS,
+)
+REMOTE_FAILED = declare(
+    "MM950",
+    "remote model failed",
+    "Run the same command again: answers that were given are kept.",
+    "The endpoint could not be reached, broke the connection off, was too slow, too busy or answered with an error, more often "
+    "than it is tried again.",
+    exit_code=ExitCode.REMOTE,
+)
+REMOTE_REFUSED = declare(
+    "MM951",
+    "remote model refused",
+    "Check endpoint, model and key; for a single refused sample, --set on_refusal=empty answers it with nothing.",
+    "The endpoint said that the request itself is wrong: no such model, a wrong key, or content that it will not answer. Trying "
+    "again would not help.",
+    exit_code=ExitCode.REMOTE,
+)
+REMOTE_UNREADABLE = declare(
+    "MM952",
+    "answer of the remote model unreadable",
+    "Check that the endpoint speaks OpenAI's chat completions.",
+    "What the endpoint sent is no JSON, or has no text where chat completions have it.",
+    exit_code=ExitCode.REMOTE,
+)

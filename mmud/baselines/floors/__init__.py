@@ -1,0 +1,1 @@
+"""Systems whose scores are known, or nearly so, beforehand: the floors and the ceiling of every table."""

@@ -1,0 +1,113 @@
+"""One task's predictions while they come in: a log of lines in any order, which ends as a file in the order of the split."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from mmud import codes
+from mmud.errors import MmudError, Place
+from mmud.evaluators.predictions import task_file
+from mmud.files import atomic_write
+from mmud.records import Task
+
+
+def log_file(folder: Path, task: Task) -> Path:
+    """Where a task's unfinished predictions lie."""
+    return folder / f".{task_file(task)}.partial"
+
+
+class TaskLog:
+    """The log of one task: each line is on its way to the disk before the next one is made, so a kill loses none.
+
+    Args:
+        folder: of the predictions. A log that is there already is read; a last line that was cut off is dropped.
+        task: whose log it is.
+
+    Raises:
+        MmudError: MM008 when the disk refuses.
+    """
+
+    def __init__(self, folder: Path, task: Task) -> None:
+        self._target = folder / task_file(task)
+        self.path = log_file(folder, task)
+        self._lines: dict[str, tuple[int, int]] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        self._end = self._recover()
+        # Unbuffered: what failed to reach the disk is not tried again behind our back when the log is closed.
+        self._stream = open(self.path, "ab", buffering=0)  # noqa: SIM115 - closed by __exit__
+
+    def _recover(self) -> int:
+        """Read the lines of an earlier process, cut the log after the last whole one, and return its length."""
+        if not self.path.exists():
+            return 0
+        end = 0
+        with open(self.path, "rb") as stream:
+            for line in stream:
+                sample = _sample_of(line)
+                if sample is None:
+                    break
+                self._lines[sample] = (end, len(line))
+                end += len(line)
+        os.truncate(self.path, end)
+        return end
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stream.close()
+
+    def __contains__(self, sample_id: object) -> bool:
+        return sample_id in self._lines
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add a line.
+
+        Raises:
+            MmudError: MM008 when the disk refuses; what was added before stays.
+        """
+        line = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+        try:
+            written = 0
+            while written < len(line):
+                written += self._stream.write(line[written:])
+        except OSError as error:
+            raise MmudError(codes.NOT_WRITABLE, f"cannot write: {error}", Place(file=str(self.path))) from error
+        self._lines[row["sample_id"]] = (self._end, len(line))
+        self._end += len(line)
+
+    def finish(self, order: Sequence[str]) -> None:
+        """Write the task's file in this order, whole or not at all, and remove the log."""
+        with atomic_write(self._target) as out, open(self.path, "rb") as lines:
+            for sample in order:
+                start, length = self._lines[sample]
+                lines.seek(start)
+                out.write(lines.read(length))
+        self.path.unlink()
+
+
+def _sample_of(line: bytes) -> str | None:
+    """The sample of a whole line; None for one that was cut off."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        sample = json.loads(line)["sample_id"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return sample if isinstance(sample, str) else None
+
+
+def remove_logs(folder: Path, tasks: Iterable[Task] = Task) -> None:
+    """Remove what unfinished predictions left."""
+    for task in tasks:
+        log_file(folder, task).unlink(missing_ok=True)
