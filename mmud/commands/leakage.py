@@ -120,6 +120,9 @@ def leakage(
         lines += ["", *(f"{finding.severity.label}: {finding}" for finding in findings[:most])]
         if len(findings) > most:
             lines.append(f"… and {len(findings) - most:,} more; --json lists them all.")
+    for code, count in sorted(found.unreadable.items()):
+        first = next((finding for finding in found.problems if finding.code.id == code), None)
+        lines += ["", f"{count:,} images could not be compared; the first: {first}"]
     console.result(value, "\n".join(lines))
     worst = found.worst(removed)
     if threshold is not None and worst is not None and worst >= threshold:

@@ -98,12 +98,14 @@ class Audit:
         corpus: the samples.
         matches: code -> each leaked sample once, whether or not another way finds it as well.
         listed: positions of training samples whose image an evaluation list names -> the splits it names it in.
-        problems: images that could not be compared.
+        unreadable: how many images could not be compared, by code.
+        problems: the first of them.
     """
 
     corpus: Corpus
     matches: dict[Code, list[Match]] = field(default_factory=dict)
     listed: dict[int, list[str]] = field(default_factory=dict)
+    unreadable: Counter[str] = field(default_factory=Counter)
     problems: list[Finding] = field(default_factory=list)
 
     def reported(self) -> Iterator[tuple[Code, Match]]:
@@ -128,7 +130,7 @@ class Audit:
         return codes.EVALUATION_SHARES_IMAGE if same_rank else code
 
     def findings(self) -> list[Finding]:
-        """Everything as findings, by code and then in the order of the samples; unreadable images last."""
+        """Every leak as a finding, by code and then in the order of the samples."""
         reported = sorted(self.reported(), key=lambda item: (item[0].id, item[1].leaked))
         positions = {position for _, match in reported for position in (match.leaked, match.counterpart)}
         names = self.corpus.names(positions | set(self.listed))
@@ -137,7 +139,7 @@ class Audit:
             place = self.corpus.place(position, names[position])
             found.append(Finding(codes.LISTED_IMAGE_LEAKS, place, f"its image is in {', '.join(labels)}"))
         found.sort(key=lambda finding: finding.code.id)
-        return found + self.problems
+        return found
 
     def _finding(self, code: Code, match: Match, names: dict[int, str]) -> Finding:
         other = f"{self.corpus.label(self.corpus.cell(match.counterpart))} sample {names[match.counterpart]}"
@@ -193,6 +195,8 @@ class Audit:
             "found_by": {code.id: len(matches) for code, matches in self.matches.items()},
             "reported": pairs,
             "findings": [finding.to_dict() for finding in findings],
+            "unreadable": dict(self.unreadable),
+            "first_unreadable": [finding.to_dict() for finding in self.problems],
         }
 
 
@@ -219,7 +223,7 @@ def audit(datasets: Sequence[Dataset], request: AuditRequest | None = None, prog
         everything = np.arange(len(corpus), dtype=np.int64)
         whole = everything[marks.has_content]
         found.matches[codes.IMAGE_FILE_LEAKS] = exact_matches(corpus, whole, marks.content[whole])
-        found.problems = marks.problems
+        found.unreadable, found.problems = marks.unreadable, marks.problems
         if decode:
             whole = everything[marks.has_pixels]
             found.matches[codes.IMAGE_PIXELS_LEAK] = exact_matches(corpus, whole, marks.pixels[whole])

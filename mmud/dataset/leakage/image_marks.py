@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from mmud.dataset.image_groups import content_digest
 from mmud.dataset.image_hash import difference_hash, grey
 from mmud.dataset.leakage.alignment import SIDE, thumbnail
 from mmud.dataset.leakage.corpus import Corpus, digests_of
-from mmud.errors import Finding, MmudError, Place
+from mmud.errors import Finding, MmudError
 from mmud.images import decode_image, read_image_bytes
 
 MARGIN = 0.025
@@ -29,6 +29,7 @@ _FLATTEST = 3.0
 """An image whose thumbnail varies less (standard deviation of grey, of 255) has nothing to be recognised by."""
 
 _ROWS = 32
+_MOST_PROBLEMS = 100
 _NOTHING = bytes(16)
 
 
@@ -65,7 +66,8 @@ def mark(image: dict[str, Any] | None, decode: bool) -> Mark:
                 raise MmudError(codes.IMAGE_MISSING, "the sample has no image")
             data = read_image_bytes(image["path"])
     except MmudError as error:
-        return Mark(None, problem=(error.code.id, error.message))
+        code = codes.IMAGE_MISSING if error.code is codes.FILE_MISSING else error.code
+        return Mark(None, problem=(code.id, error.message))
     content = content_digest(data)
     if not decode:
         return Mark(content)
@@ -93,7 +95,8 @@ class ImageMarks:
         has_content, has_pixels, has_hashes: which images have them, shape (n,).
         hashes: of the whole image and of its middle, shape (n, 2).
         thumbnails: shape (n, 32, 32), mapped from a file.
-        problems: images that could not be read or decoded.
+        unreadable: how many images could not be read or decoded, by code.
+        problems: the first of them.
     """
 
     def __init__(self, corpus: Corpus) -> None:
@@ -104,6 +107,7 @@ class ImageMarks:
         self.has_content = np.zeros(count, dtype=bool)
         self.has_pixels = np.zeros(count, dtype=bool)
         self.has_hashes = np.zeros(count, dtype=bool)
+        self.unreadable: Counter[str] = Counter()
         self.problems: list[Finding] = []
         # The file has no name: it goes with the process, however that ends. `close` closes it.
         self._file = tempfile.TemporaryFile(prefix="mmud-thumbnails-")  # noqa: SIM115
@@ -157,7 +161,11 @@ def read_marks(
             marks.keep(start, found)
             for offset, (name, mark) in enumerate(zip(names, found, strict=True)):
                 if mark.problem is not None:
-                    marks.problems.append(_problem(corpus, start + offset, name, *mark.problem))
+                    code, message = mark.problem
+                    marks.unreadable[code] += 1
+                    if len(marks.problems) < _MOST_PROBLEMS:
+                        place = corpus.place(start + offset, name)
+                        marks.problems.append(Finding(_CODES[code], place, message))
             if advance is not None:
                 advance(len(found))
         marks.finish()
@@ -167,14 +175,7 @@ def read_marks(
     return marks
 
 
-_CODES = {
-    code.id: code for code in (codes.IMAGE_MISSING, codes.IMAGE_UNREADABLE, codes.IMAGE_TOO_LARGE, codes.FILE_MISSING)
-}
-
-
-def _problem(corpus: Corpus, position: int, sample: str, code: str, message: str) -> Finding:
-    place: Place = corpus.place(position, sample)
-    return Finding(_CODES[code], place, f"{message}: this image is compared with nothing")
+_CODES = {code.id: code for code in (codes.IMAGE_MISSING, codes.IMAGE_UNREADABLE, codes.IMAGE_TOO_LARGE)}
 
 
 def _batches(corpus: Corpus) -> Iterator[tuple[int, list[str], list[dict[str, Any] | None]]]:

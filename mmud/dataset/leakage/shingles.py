@@ -25,7 +25,8 @@ RUN = 3
 BANDS, ROWS = 32, 4
 _WORD = re.compile(r"[^\W_]+")
 _MOST_KNOWN_WORDS = 1 << 20
-_BLOCK = 256
+_BLOCK = 64
+"""Texts that are hashed together: 128 hashes of each of their shingles are held."""
 
 Shingles = NDArray[np.uint64]
 Signature = NDArray[np.uint64]
