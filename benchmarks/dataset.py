@@ -50,11 +50,15 @@ def _now() -> float:
 
 
 def command(*arguments: str) -> tuple[float, float]:
-    """Run ``mmud …`` in a child: its CPU seconds and its peak memory in MB."""
+    """Run ``mmud …`` in a child: its CPU seconds and its peak memory in MB.
+
+    The peak is VmHWM: ru_maxrss of a child begins at what its parent held when it was started.
+    """
     start = _now()
     code = (
-        "import resource, sys; from mmud.cli import run; code = run(sys.argv[1:]); "
-        "print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr); sys.exit(code)"
+        "import re, sys; from mmud.cli import run; code = run(sys.argv[1:]); "
+        "peak = re.search('VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]; "
+        "print('PEAK', peak, file=sys.stderr); sys.exit(code)"
     )
     outcome = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
     if outcome.returncode not in (0, 3):

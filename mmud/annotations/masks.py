@@ -1,7 +1,7 @@
 """Masks as COCO run-length encodings: read from every form, checked once, then computed on without decoding.
 
-A `Mask` is always valid: its runs are positive (the first may be zero) and cover its pixels, so that equal masks have equal
-counts. That is what makes it safe to hand to pycocotools' compiled code, which trusts its input.
+A `Mask` is always valid and in its one shortest form: its runs are positive (the first may be zero), cover its pixels and are
+spelt with as few characters as they need, so that equal masks have equal counts. That is what makes it safe to hand to pycocotools' compiled code, which trusts its input.
 """
 
 from __future__ import annotations
@@ -113,16 +113,13 @@ class Mask:
         found: list[Self | MmudError] = []
         pixels = [height * width if 0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE else -1 for height, width in sizes]
         batch = decode_runs(counts, pixels)
-        zero_runs = np.flatnonzero(batch.runs == 0)
-        zero_owner = np.searchsorted(batch.offsets, zero_runs, side="right") - 1
-        to_join = set(zero_owner[zero_runs != batch.offsets[zero_owner]].tolist())
         for index, (text, (height, width)) in enumerate(zip(counts, sizes, strict=True)):
             if not 0 < pixels[index] <= MAX_PIXELS:
                 found.append(_refuse(codes.MASK_SIZE, f"a mask of {height} x {width} pixels is outside the bounds"))
             elif index in batch.problems:
                 found.append(_refuse(codes.RLE_INVALID, batch.problems[index]))
             else:
-                joined = compress_runs(_joined(batch.of(index).tolist())) if index in to_join else text
+                joined = compress_runs(_joined(batch.of(index).tolist())) if index in batch.loose else text
                 found.append(cls(height, width, joined))
         return found
 

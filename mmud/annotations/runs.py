@@ -28,11 +28,14 @@ class RunBatch:
         runs: all run lengths, background first within each mask.
         offsets: ``runs[offsets[i]:offsets[i + 1]]`` are those of mask i.
         problems: mask number -> what is wrong with it; its runs are not to be used.
+        loose: numbers of the masks that are not in their one shortest form: a run of length zero besides the first, or a
+            run spelt with more groups than it needs.
     """
 
     runs: Int64
     offsets: Int64
     problems: dict[int, str]
+    loose: frozenset[int] = frozenset()
 
     def of(self, index: int) -> Int64:
         return self.runs[self.offsets[index] : self.offsets[index + 1]]
@@ -70,7 +73,7 @@ def decode_runs(counts: Sequence[bytes], pixels: Sequence[int] | Int64) -> RunBa
 
     ends = np.flatnonzero(last)
     offsets = np.concatenate(([0], np.searchsorted(ends, text_ends)))
-    runs, width = _groups_to_numbers(text, ends)
+    runs, width, padded = _groups_to_numbers(text, ends)
     report(np.flatnonzero(width > _MAX_GROUPS), offsets[1:], "a run too long for any image")
     runs = _undo_differences(runs, offsets)
     report(np.flatnonzero(runs < 0), offsets[1:], "a negative run")
@@ -78,11 +81,13 @@ def decode_runs(counts: Sequence[bytes], pixels: Sequence[int] | Int64) -> RunBa
     sums = bounds[offsets[1:]] - bounds[offsets[:-1]]
     for index in np.flatnonzero(sums != expected):
         problems.setdefault(int(index), f"runs cover {sums[index]} pixels, the image has {expected[index]}")
-    return RunBatch(runs, offsets, problems)
+    empty = np.setdiff1d(np.flatnonzero(runs == 0), offsets[:-1])
+    loose = np.searchsorted(offsets[1:], np.concatenate((padded, empty)), side="right")
+    return RunBatch(runs, offsets, problems, frozenset(loose.tolist()))
 
 
-def _groups_to_numbers(text: NDArray[np.uint8], ends: Int64) -> tuple[Int64, Int64]:
-    """The signed number that each run's groups of five bits spell, and how many groups it has."""
+def _groups_to_numbers(text: NDArray[np.uint8], ends: Int64) -> tuple[Int64, Int64, Int64]:
+    """The signed number that each run's groups of five bits spell, how many groups it has, and which have one too many."""
     starts = np.empty_like(ends)
     starts[:1] = 0
     starts[1:] = ends[:-1] + 1
@@ -90,6 +95,10 @@ def _groups_to_numbers(text: NDArray[np.uint8], ends: Int64) -> tuple[Int64, Int
     bits = text & np.uint8(0x1F)
     numbers = bits[starts].astype(np.int64)
     longer = np.flatnonzero(width > 1)
+    # A last group of zeros or of ones says nothing where the group before it has the same sign already.
+    last, before = bits[ends[longer]], bits[ends[longer] - 1]
+    sign = (before & np.uint8(0x10)) != 0
+    padded = longer[((last == 0) & ~sign) | ((last == 0x1F) & sign)]
     for group in range(1, _MAX_GROUPS):
         if not len(longer):
             break
@@ -97,7 +106,7 @@ def _groups_to_numbers(text: NDArray[np.uint8], ends: Int64) -> tuple[Int64, Int
         longer = longer[width[longer] > group + 1]
     negative = np.flatnonzero(text[ends] & np.uint8(0x10))
     numbers[negative] -= np.int64(1) << np.minimum(5 * width[negative], 5 * _MAX_GROUPS)
-    return numbers, width
+    return numbers, width, padded
 
 
 def _undo_differences(numbers: Int64, offsets: Int64) -> Int64:

@@ -201,3 +201,18 @@ def test_runs_of_length_zero_are_joined(runs: list[int]) -> None:
     pixels = np.repeat(np.arange(len(runs)) % 2, runs).astype(np.uint8)[None, :]
     assert np.array_equal(mask.decode(), pixels)
     assert mask == Mask.from_array(pixels) == Mask.union([mask, mask])
+
+
+@given(ARRAYS, st.data())
+def test_encodings_with_more_characters_than_needed_become_the_shortest(array: np.ndarray, data: st.DataObject) -> None:
+    mask = Mask.from_array(array)
+    # Each run ends at a character below 48 + 32; any may be followed by a group that only repeats its sign.
+    ends = [position for position, code in enumerate(mask.counts) if code < 80]
+    longer = bytearray(mask.counts)
+    position = data.draw(st.sampled_from(ends))
+    sign = bool((longer[position] - 48) & 0x10)
+    longer[position] += 32
+    longer.insert(position + 1, 48 + (0x1F if sign else 0))
+    assert bytes(longer) != mask.counts
+    assert np.array_equal(coco.decode({"size": list(mask.size), "counts": bytes(longer)}), array)
+    assert Mask.from_counts(bytes(longer), *mask.size) == mask
