@@ -1,7 +1,8 @@
 """Masks as COCO run-length encodings: read from every form, checked once, then computed on without decoding.
 
 A `Mask` is always valid and in its one shortest form: its runs are positive (the first may be zero), cover its pixels and are
-spelt with as few characters as they need, so that equal masks have equal counts. That is what makes it safe to hand to pycocotools' compiled code, which trusts its input.
+spelt with as few characters as they need, so that equal masks have equal counts. That is what makes it safe to hand to
+pycocotools' compiled code, which trusts its input.
 """
 
 from __future__ import annotations
