@@ -11,7 +11,7 @@ _MEND = (
 
 SOURCE_IMAGE_LEAKS = declare(
     "MM650",
-    "source image in two splits",
+    "source image leaks between splits",
     _MEND,
     "Two splits hold the same image of the same source: RefCOCO, RefCOCO+, RefCOCOg and COCO number their images alike, RefCLEF "
     "as SAIAPR does. What one split trains on or is selected by, the other scores.",
@@ -26,19 +26,19 @@ LISTED_IMAGE_LEAKS = declare(
 )
 IMAGE_FILE_LEAKS = declare(
     "MM652",
-    "same image file in two splits",
+    "image file leaks between splits",
     _MEND,
     "The image files of two samples are equal byte by byte, whatever their ids say.",
 )
 IMAGE_PIXELS_LEAK = declare(
     "MM653",
-    "same pixels in two splits",
+    "pixels leak between splits",
     _MEND,
     "Two image files differ and decode to the same pixels: another container, other metadata, or a lossless format.",
 )
 IMAGE_NEARLY_LEAKS = declare(
     "MM654",
-    "near-duplicate image in two splits",
+    "near-duplicate image leaks between splits",
     "Look at both images. If they are one photograph: " + _MEND,
     "Two images are one photograph that was encoded again, resized, brightened or cropped by a few per cent: their hashes are "
     "close, and their details agree once one is aligned with the other. Two shots of a still scene look alike, too.",
@@ -54,7 +54,7 @@ EVALUATION_SHARES_IMAGE = declare(
 )
 CAPTION_LEAKS = declare(
     "MM660",
-    "same caption in two splits",
+    "caption leaks between splits",
     "Check that the two samples are not one. " + _MEND,
     "Samples of two splits have the same caption of eight words or more, apart from case, punctuation and tags. Captions of "
     "different photographs rarely agree word for word.",
@@ -62,7 +62,7 @@ CAPTION_LEAKS = declare(
 )
 CAPTION_NEARLY_LEAKS = declare(
     "MM661",
-    "near-duplicate caption in two splits",
+    "near-duplicate caption leaks between splits",
     "Read both captions and look at the images. " + _MEND,
     "Captions of two splits share most of their runs of three words (Jaccard index at or above the threshold): a copy with small "
     "edits, or text from a template.",
@@ -70,7 +70,7 @@ CAPTION_NEARLY_LEAKS = declare(
 )
 QUESTION_LEAKS = declare(
     "MM662",
-    "same question in two splits",
+    "question recurs between splits",
     "Nothing has to be done where the images differ: a question may fit many images.",
     "Samples of two splits ask the same question of five words or more. That is a leak only together with the image, but many of "
     "them mean that questions come from a few templates.",
@@ -78,14 +78,14 @@ QUESTION_LEAKS = declare(
 )
 QUESTION_NEARLY_LEAKS = declare(
     "MM663",
-    "near-duplicate question in two splits",
+    "near-duplicate question recurs between splits",
     "Nothing has to be done where the images differ: a question may fit many images.",
     "Questions of two splits share most of their runs of three words.",
     severity=Severity.INFO,
 )
 PHRASES_LEAK = declare(
     "MM664",
-    "same phrases in two splits",
+    "set of phrases recurs between splits",
     "Check that the two samples are not one image under two ids.",
     "Samples of two splits have the same set of four or more referring phrases, of eight or more words in all. Single phrases "
     'recur ("left guy"); whole sets hardly do, unless they were written for one image.',
