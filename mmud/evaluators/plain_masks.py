@@ -8,6 +8,7 @@ RLE says that the system denies the target although it draws a mask.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,15 +17,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, StrictInt, StrictStr, ValidationError
 
 from mmud.annotations.masks import Mask
-from mmud.errors import Finding, MmudError, Place, Severity
+from mmud.errors import Code, Finding, MmudError, Place, Severity
 from mmud.evaluators import codes
 from mmud.evaluators.base import Figures, Sums
 from mmud.evaluators.checking import FindingLog, RefusedPredictions, check_counts
 from mmud.evaluators.predictions import read_lines
-from mmud.evaluators.protocols import PROTOCOLS, Protocol
+from mmud.evaluators.protocols import MMUD, PROTOCOLS, Protocol
 from mmud.evaluators.scoring import Figure, summarise
 from mmud.evaluators.segmentation.cases import GREFCOCO
 from mmud.evaluators.segmentation.labels import Label
@@ -44,42 +44,25 @@ from mmud.files import require
 NAMES = tuple(metric.name for metric in METRICS if not metric.name.startswith("tag_"))
 
 
-class _Rle(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    size: tuple[StrictInt, StrictInt]
-    counts: StrictStr | list[int]
+_ANY_SIZE = Mask.empty(1, 1)
+"""Where neither side has a mask there is nothing to measure, and any size will do."""
 
 
-class _Reference(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    id: StrictStr | StrictInt
-    segmentation: _Rle | list[_Rle] | None
-    ignore: _Rle | None = None
-    image_id: StrictStr | StrictInt | None = None
-    source: str = ""
+class _Malformed(ValueError):
+    """A field of a row that is missing or of the wrong type."""
 
 
-class _Prediction(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    id: StrictStr | StrictInt
-    segmentation: _Rle | None
-    no_target: bool = False
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
     """One line: its id and number, its masks (the parts of one object), and what else it says."""
 
     id: str
     line: int
     masks: tuple[Mask, ...]
-    ignored: Mask | None = None
-    image: str = ""
-    source: str = ""
-    no_target: bool = False
+    ignored: Mask | None
+    image: str
+    source: str
+    no_target: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +73,6 @@ class MaskScores:
         protocols: name -> metric -> figure; the first one is the main one.
         rows, images: how many were scored.
         missing: ids without a prediction, where these were allowed.
-        findings: warnings.
     """
 
     protocols: Mapping[str, Mapping[str, Figure]]
@@ -119,71 +101,112 @@ class MaskScores:
         return found if len(by_protocol) == 1 else {**found, "protocols": by_protocol}
 
 
-def read_masks(path: Path, kind: type[_Reference] | type[_Prediction], log: FindingLog) -> dict[str, Row]:
-    """The rows of a file by id, their masks checked all at once; problems are reported to ``log``."""
-    name = str(path)
-    parsed: list[tuple[int, Any]] = []
-    for line, value in read_lines(require(path), name, log):
+def _read(
+    lines: Iterable[tuple[int, Mapping[str, Any]]], reference: bool, log: FindingLog, file: str | None
+) -> dict[str, Row]:
+    """Rows by id, their masks checked all at once; problems are reported to ``log``.
+
+    Args:
+        lines: each row with its number.
+        reference: whether they are references, which may have parts, pixels to ignore, an image and a source.
+        log: called with each finding.
+        file: named in findings.
+    """
+    parsed: list[tuple[int, str, int, Mapping[str, Any]]] = []
+    encodings = _Encodings()
+    for line, row in lines:
         try:
-            parsed.append((line, kind.model_validate(value)))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            field = ".".join(str(part) for part in first["loc"])
-            sample = value.get("id")
-            place = Place(sample=None if sample is None else str(sample), file=name, line=line)
-            log(Finding(codes.FIELD_WRONG, place, f"{field}: {first['msg']}"))
-    rles = [rle for _, row in parsed for rle in _rles_of(row)]
-    masks = iter(_masks_of(rles))
+            name = _id(row, "id")
+            count = encodings.add(row, reference)
+            parsed.append((line, name, count, row))
+        except _Malformed as error:
+            sample = row.get("id")
+            place = Place(sample=None if sample is None else str(sample), file=file, line=line)
+            log(Finding(codes.FIELD_WRONG, place, str(error)))
+    masks = iter(encodings.masks())
     found: dict[str, Row] = {}
-    for line, row in parsed:
-        place = Place(sample=str(row.id), file=name, line=line)
-        own = [next(masks) for _ in _rles_of(row)]
-        problem = next((mask for mask in own if isinstance(mask, MmudError)), None)
-        good = [mask for mask in own if isinstance(mask, Mask)]
+    for line, name, count, row in parsed:
+        own = list(itertools.islice(masks, count))
+        problem = (codes.REPEATED_ID, f"{name!r} has a line already") if name in found else _problem_of(own)
         if problem is not None:
-            log(Finding(codes.MASK_INVALID, place, problem.message))
-        elif len({mask.size for mask in good}) > 1:
-            log(Finding(codes.MASK_OTHER_SIZE, place, "the masks of one row differ in size"))
-        elif str(row.id) in found:
-            log(Finding(codes.REPEATED_ID, place, f"{row.id!r} has a line already"))
-        else:
-            found[str(row.id)] = _row(row, line, good)
+            log(Finding(problem[0], Place(sample=name, file=file, line=line), problem[1]))
+            continue
+        good = [mask for mask in own if isinstance(mask, Mask)]
+        ignored = good.pop() if reference and row.get("ignore") is not None else None
+        image = _id(row, "image_id") if reference and row.get("image_id") is not None else name
+        silent = bool(row.get("no_target")) or row["segmentation"] is None
+        found[name] = Row(name, line, tuple(good), ignored, image, str(row.get("source", "")), silent)
     return found
 
 
-def _rles_of(row: Any) -> list[_Rle]:
-    segmentation = row.segmentation
-    own = [] if segmentation is None else segmentation if isinstance(segmentation, list) else [segmentation]
-    if isinstance(row, _Prediction) or row.ignore is None:
-        return own
-    return [*own, row.ignore]
+def _problem_of(masks: Sequence[Mask | MmudError]) -> tuple[Code, str] | None:
+    """What is wrong with the masks of one row: one that is invalid, or sizes that differ."""
+    for mask in masks:
+        if isinstance(mask, MmudError):
+            return codes.MASK_INVALID, mask.message
+    if len(masks) > 1 and len({mask.size for mask in masks if isinstance(mask, Mask)}) > 1:
+        return codes.MASK_OTHER_SIZE, "the masks of one row differ in size"
+    return None
 
 
-def _row(row: Any, line: int, masks: list[Mask]) -> Row:
-    name = str(row.id)
-    if isinstance(row, _Prediction):
-        return Row(name, line, tuple(masks), no_target=row.no_target or row.segmentation is None)
-    ignored = masks.pop() if row.ignore is not None else None
-    image = name if row.image_id is None else str(row.image_id)
-    return Row(name, line, tuple(masks), ignored, image, row.source)
+class _Encodings:
+    """The run-length encodings of many rows, gathered to be checked together."""
 
+    def __init__(self) -> None:
+        self._texts: list[bytes] = []
+        self._sizes: list[tuple[int, int]] = []
+        self._uncompressed: dict[int, Any] = {}
 
-def _masks_of(rles: Sequence[_Rle]) -> list[Mask | MmudError]:
-    texts, sizes = [], []
-    listed: dict[int, Mask | MmudError] = {}
-    for position, rle in enumerate(rles):
-        if isinstance(rle.counts, list):
+    def add(self, row: Mapping[str, Any], reference: bool) -> int:
+        """Take the encodings of a row: of its segmentation, then of the pixels to ignore; says how many there are."""
+        if "segmentation" not in row:
+            raise _Malformed("segmentation: missing")
+        segmentation = row["segmentation"]
+        several = isinstance(segmentation, list) and reference
+        given = segmentation if several else [] if segmentation is None else [segmentation]
+        if reference and row.get("ignore") is not None:
+            given = [*given, row["ignore"]]
+        if not isinstance(row.get("no_target", False), bool):
+            raise _Malformed("no_target: true or false")
+        if reference and row.get("image_id") is not None:
+            _id(row, "image_id")
+        checked = [_rle(value) for value in given]
+        for size, counts in checked:
+            if isinstance(counts, list):
+                self._uncompressed[len(self._texts)] = counts
+                counts = ""
+            self._texts.append(counts.encode("utf-8", "surrogatepass"))
+            self._sizes.append(size)
+        return len(given)
+
+    def masks(self) -> list[Mask | MmudError]:
+        found = check_counts(self._texts, self._sizes)
+        for position, counts in self._uncompressed.items():
             try:
-                listed[position] = Mask.from_counts(rle.counts, *rle.size)
+                found[position] = Mask.from_counts(counts, *self._sizes[position])
             except MmudError as error:
-                listed[position] = error
-        text = rle.counts if isinstance(rle.counts, str) else ""
-        texts.append(text.encode("utf-8", "surrogatepass"))
-        sizes.append(rle.size)
-    found = check_counts(texts, sizes)
-    for position, mask in listed.items():
-        found[position] = mask
-    return found
+                found[position] = error
+        return found
+
+
+def _id(row: Mapping[str, Any], field: str) -> str:
+    """An id as text: 7 and "7" are the same row."""
+    value = row.get(field)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise _Malformed(f"{field}: a text or a whole number, not {type(value).__name__}")
+    return str(value)
+
+
+def _rle(value: Any) -> tuple[tuple[int, int], Any]:
+    """Size and counts of an encoding, its types checked and nothing else."""
+    if not isinstance(value, Mapping):
+        raise _Malformed(f"segmentation: an RLE or null, not {type(value).__name__}")
+    size, counts = value.get("size"), value.get("counts")
+    if not isinstance(size, list | tuple) or len(size) != 2 or type(size[0]) is not int or type(size[1]) is not int:
+        raise _Malformed("segmentation.size: [height, width]")
+    if not isinstance(counts, str | list):
+        raise _Malformed("segmentation.counts: a text, or a list of run lengths")
+    return (size[0], size[1]), counts
 
 
 def score_mask_files(
@@ -195,31 +218,66 @@ def score_mask_files(
     allow_partial: bool = False,
     resampler: Resampler | None = None,
 ) -> MaskScores:
-    """Score a file of predicted masks.
-
-    Args:
-        references: JSON lines; see the module.
-        predictions: JSON lines.
-        protocols: names; the first gives the main figures.
-        metrics: names; every metric but boundary IoU, which costs most, when left out.
-        allow_partial: score what is there when predictions are missing.
-        resampler: how intervals are made.
+    """Score a file of predicted masks; as `score_masks`, from JSON lines.
 
     Raises:
         RefusedPredictions: MM801 to MM808 for what is wrong in either file.
         MmudError: MM002 when a file is not there, MM815 when there is nothing to score.
     """
     log = FindingLog()
-    truth = read_masks(references, _Reference, log)
-    said = read_masks(predictions, _Prediction, log)
+    names = (str(references), str(predictions))
+    truth = _read(read_lines(require(references), names[0], log), True, log, names[0])
+    said = _read(read_lines(require(predictions), names[1], log), False, log, names[1])
+    return _scored(truth, said, log, protocols, metrics, allow_partial, resampler, names[1])
+
+
+def score_masks(
+    references: Iterable[Mapping[str, Any]],
+    predictions: Iterable[Mapping[str, Any]],
+    protocols: Sequence[str] = (MMUD.name,),
+    *,
+    metrics: Iterable[str] | None = None,
+    allow_partial: bool = False,
+    resampler: Resampler | None = None,
+) -> MaskScores:
+    """Score predicted masks.
+
+    Args:
+        references: rows ``{"id", "segmentation"}``; the module says what else they may hold.
+        predictions: rows ``{"id", "segmentation"}``.
+        protocols: names; the first gives the main figures.
+        metrics: names; every metric but boundary IoU, which costs most, when left out.
+        allow_partial: score what is there when predictions are missing.
+        resampler: how intervals are made.
+
+    Raises:
+        RefusedPredictions: MM801 to MM807 for what is wrong on either side; lines count from 1.
+        MmudError: MM815 when there is nothing to score.
+    """
+    log = FindingLog()
+    truth = _read(enumerate(references, start=1), True, log, None)
+    said = _read(enumerate(predictions, start=1), False, log, None)
+    return _scored(truth, said, log, protocols, metrics, allow_partial, resampler, None)
+
+
+def _scored(
+    truth: Mapping[str, Row],
+    said: Mapping[str, Row],
+    log: FindingLog,
+    protocols: Sequence[str],
+    metrics: Iterable[str] | None,
+    allow_partial: bool,
+    resampler: Resampler | None,
+    file: str | None,
+) -> MaskScores:
     for name in said.keys() - truth.keys():
-        place = Place(sample=name, file=str(predictions), line=said[name].line)
+        place = Place(sample=name, file=file, line=said[name].line)
         log(Finding(codes.UNKNOWN_ID, place, f"the references have no {name!r}"))
     missing = sorted(truth.keys() - said.keys())
     if not allow_partial:
         for name in missing:
-            log(Finding(codes.MISSING_IDS, Place(sample=name, file=str(predictions)), "no prediction"))
-    units = _units(truth, said, str(predictions), log)
+            log(Finding(codes.MISSING_IDS, Place(sample=name, file=file), "no prediction"))
+    units = _units(truth, said, file, log)
     errors = [finding for finding in log.kept if finding.severity >= Severity.ERROR]
     if errors:
         raise RefusedPredictions(errors, log.counts)
@@ -236,20 +294,17 @@ def score_mask_files(
     return MaskScores(scores, len(names), int(images.max()) + 1, tuple(missing))
 
 
-def _units(truth: Mapping[str, Row], said: Mapping[str, Row], file: str, log: FindingLog) -> list[PlannedUnit]:
+def _units(truth: Mapping[str, Row], said: Mapping[str, Row], file: str | None, log: FindingLog) -> list[PlannedUnit]:
     units = []
     for position, name in enumerate(sorted(truth.keys() & said.keys())):
         reference, prediction = truth[name], said[name]
-        sizes = {mask.size for mask in (*reference.masks, *prediction.masks)}
-        if reference.ignored is not None:
-            sizes.add(reference.ignored.size)
-        if len(sizes) > 1:
+        first, *others = (*reference.masks, *prediction.masks, reference.ignored or _ANY_SIZE)
+        if any(mask.size != first.size for mask in others if mask is not _ANY_SIZE):
+            sizes = sorted({mask.size for mask in (first, *others) if mask is not _ANY_SIZE})
             place = Place(sample=name, file=file, line=prediction.line)
-            log(Finding(codes.MASK_OTHER_SIZE, place, f"sizes differ: {sorted(sizes)} (height, width)"))
+            log(Finding(codes.MASK_OTHER_SIZE, place, f"sizes differ: {sizes} (height, width)"))
             continue
-        # Where neither side has a mask there is nothing to measure, and any size will do.
-        height, width = next(iter(sizes), (1, 1))
-        whole = union(reference.masks) if reference.masks else Mask.empty(height, width)
+        whole = union(reference.masks) if reference.masks else Mask.empty(*first.size)
         label = Label(whole, parts=reference.masks if len(reference.masks) > 1 else ())
         units.append(
             PlannedUnit(

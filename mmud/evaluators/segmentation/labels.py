@@ -13,7 +13,7 @@ from mmud.evaluators.segmentation.resize import resize_nearest
 Polygons = tuple[tuple[float, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Label:
     """What one object covers.
 

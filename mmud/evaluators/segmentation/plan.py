@@ -15,7 +15,7 @@ from mmud.evaluators.segmentation.pixels import count_pairs, union
 from mmud.evaluators.segmentation.units import ABSENT, Int64, UnitTable
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PlannedUnit:
     """One pair to be measured.
 
