@@ -40,7 +40,8 @@ _LOST_OF_OTHERS = (
     "licences",
     "provenance",
 )
-_NO_PLACE = "the 12-tuple has no place for it; these are of samples that are not the release's own"
+_ELSEWHERE = "{}, of samples from elsewhere"
+_NO_PLACE = "the 12-tuple has no place for it, and these samples are not from the release"
 _EDITED = "records as they were released"
 _LENGTHS = "token counts"
 _NO_OBJECTS = "samples without an object"
@@ -62,7 +63,7 @@ class OfficialExporter(Exporter):
     title: ClassVar[str] = "the official release's pickled 12-tuples"
     reads_masks: ClassVar[bool] = True
     cannot_hold: ClassVar[Mapping[str, str]] = {
-        **{f"{name} of other sources": _NO_PLACE for name in _LOST_OF_OTHERS},
+        **{_ELSEWHERE.format(name): _NO_PLACE for name in _LOST_OF_OTHERS},
         _EDITED: "their question, answer or objects were changed since, so they are written as new records",
         _NO_OBJECTS: "the official loader looks at a first mask; they are left out",
         _NO_MASK: "they are written with an empty one",
@@ -104,7 +105,7 @@ class OfficialExporter(Exporter):
     def _count_others(self, sample: Sample) -> None:
         if OFFICIAL not in sample.provenance:
             for name in _LOST_OF_OTHERS:
-                self.job.losses[f"{name} of other sources"] += FIELDS[name](sample)
+                self.job.losses[_ELSEWHERE.format(name)] += FIELDS[name](sample)
 
     def _record(self, item: Item) -> dict[str, Any] | None:
         sample = item.sample

@@ -207,7 +207,7 @@ def test_the_official_loaders_read_other_samples(mixed: Dataset, tmp_path: Path)
     assert lost["objects without a phrase"] == full + 2
     assert lost["polygons as polygons"] == 2 * full + 2
     assert lost["token counts"] == 2 * (full + 1)
-    assert lost["ref ids of other sources"] == 2 * full + 1
+    assert lost["ref ids, of samples from elsewhere"] == 2 * full + 1
 
 
 def test_provenance_of_any_shape_does_no_harm(tmp_path: Path) -> None:
