@@ -101,7 +101,7 @@ class Attributes:
 
 
 def attributes_of(config: ScenesConfig) -> Attributes:
-    """The targets for a world: colour with a class for the background, the other attributes, centroid, and the background's own."""
+    """The targets for a world: colour with a class for the background, the other attributes, centroid, background."""
     counts = {
         "color": len(config.colors) + 1,
         "shape": len(config.shapes),
