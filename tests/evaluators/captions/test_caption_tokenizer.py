@@ -6,6 +6,7 @@ import importlib.util
 import json
 import random
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmud.evaluators.captions import characters, tokenizer
+from mmud.evaluators.captions.inputs import LONGEST_CAPTION
 from mmud.evaluators.captions.score import score_tokens
 from mmud.evaluators.captions.tokenizer import tokenize, tokenize_all
 
@@ -167,3 +169,14 @@ def test_any_text_has_tokens_without_line_separators_or_plain_spaces(text: str) 
 def test_halves_of_a_surrogate_pair_do_not_stop_it() -> None:
     assert tokenize("a \ud83d b") == ["a", "b"]
     assert tokenize("x\U0001f600y z") == ["x", "y", "z"]
+
+
+@pytest.mark.parametrize(
+    "unit", ["a,", "a@", "<!a", "<a x='", "a'", "n't", "&lt;a", "(1", "1 1/2 ", ". ", "B. ", "é,", "a.b-"]
+)
+def test_no_text_within_the_limit_takes_long(unit: str) -> None:
+    """Captions come from strangers: the longest one that is scored must not keep a machine busy."""
+    caption = (unit * LONGEST_CAPTION)[:LONGEST_CAPTION]
+    before = time.process_time()
+    tokenize(caption)
+    assert time.process_time() - before < 5
