@@ -94,7 +94,7 @@ class GridContext:
 
 @dataclass(slots=True)
 class Document:
-    """Token ids, loss weights and positions of one scene's text; ``grid`` fills the ids' first GRID * GRID positions after ``<s>``."""
+    """Token ids, loss weights and positions of one scene's text; ``grid`` fills the positions after ``<s>``."""
 
     ids: list[int] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)

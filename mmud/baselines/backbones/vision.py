@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -43,8 +43,9 @@ def build_vision_model(**changes: int) -> CLIPVisionModel:
     """
     from transformers import CLIPVisionConfig, CLIPVisionModel
 
-    model = CLIPVisionModel(CLIPVisionConfig(**{**SIZE, **changes}))
-    config = model.config
+    settings: dict[str, Any] = {**SIZE, **changes}
+    model = CLIPVisionModel(CLIPVisionConfig(**settings))
+    config: Any = model.config
     side = config.image_size // config.patch_size
     with torch.no_grad():
         for name, parameter in model.named_parameters():
