@@ -34,6 +34,7 @@ def build_language_model(tokenizer: PreTrainedTokenizerFast, **changes: int) -> 
     """
     from transformers import LlamaConfig, LlamaForCausalLM
 
+    settings: dict[str, Any] = {**SIZE, **changes}
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         max_position_embeddings=1024,
@@ -42,7 +43,7 @@ def build_language_model(tokenizer: PreTrainedTokenizerFast, **changes: int) -> 
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         attention_bias=False,
-        **{**SIZE, **changes},
+        **settings,
     )
     return LlamaForCausalLM(config)
 
@@ -115,7 +116,7 @@ def embed(model: LlamaForCausalLM, batch: Batch, starts: Tensor | None = None) -
     Args:
         starts: (G,) position of ``<s>`` in each row with a grid; 0 when left out.
     """
-    table = model.get_input_embeddings().weight
+    table: Any = model.get_input_embeddings().weight
     embedded: Tensor = nn.functional.embedding(batch.ids, table)
     if len(batch.grid_rows):
         contexts = grid_embeddings(table, batch.shares, batch.words)
