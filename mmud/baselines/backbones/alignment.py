@@ -64,8 +64,9 @@ class VisionMap(nn.Module):
 def unshuffle(patches: Tensor, side: int) -> Tensor:
     """(B, side * side, C) -> (B, side * side / 4, 4 C): each 2 x 2 patches side by side, row by row."""
     half = side // 2
-    grid = patches.unflatten(1, (half, 2, half, 2)).permute(0, 1, 3, 2, 4, 5)
-    return grid.flatten(3).flatten(1, 2)
+    width = patches.shape[-1]
+    grid = patches.reshape(-1, half, 2, half, 2, width).permute(0, 1, 3, 2, 4, 5)
+    return grid.reshape(-1, half * half, 4 * width)
 
 
 @torch.no_grad()

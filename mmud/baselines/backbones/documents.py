@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -152,7 +152,7 @@ def grid(scene: Scene, tokenizer: PreTrainedTokenizerFast) -> GridContext:
 
 def word_ids(tokenizer: PreTrainedTokenizerFast, words: Sequence[str]) -> list[int]:
     """The ids of single words."""
-    ids = tokenizer.convert_tokens_to_ids([f"▁{word}" for word in words])
+    ids: Any = tokenizer.convert_tokens_to_ids([f"▁{word}" for word in words])
     return list(ids)
 
 
@@ -245,7 +245,8 @@ class Writer:
 
 def word_tokens(tokenizer: PreTrainedTokenizerFast) -> tuple[int, int, int, int]:
     """Ids of ``<s>``, ``</s>``, ``<user>`` and ``<assistant>``."""
-    begin, end, user, assistant = tokenizer.convert_tokens_to_ids([BEGIN, END, USER, ASSISTANT])
+    ids: Any = tokenizer.convert_tokens_to_ids([BEGIN, END, USER, ASSISTANT])
+    begin, end, user, assistant = ids
     return begin, end, user, assistant
 
 

@@ -66,7 +66,7 @@ class FeatureHead(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         side = self.config.patch_side
-        image = self.norm(patches).transpose(1, 2).unflatten(2, (side, side))
+        image = self.norm(patches).transpose(1, 2).reshape(-1, self.config.patch_width, side, side)
         feature: Tensor = self.steps(image).flatten(1)
         return feature
 
@@ -101,7 +101,7 @@ class ImageDecoder(nn.Module):
 
     def forward(self, feature: Tensor) -> Tensor:
         config = self.config
-        places = feature.unflatten(1, (config.feature_depth, config.feature_side, config.feature_side))
+        places = feature.reshape(-1, config.feature_depth, config.feature_side, config.feature_side)
         image: Tensor = torch.sigmoid(self.leave(self.steps(self.enter(places) + self.places)))
         return image
 
