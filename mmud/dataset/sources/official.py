@@ -7,7 +7,6 @@ where.
 from __future__ import annotations
 
 import marshal
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,9 @@ from mmud.records import ImageReference, Sample
 SPLITS = ("train", "valid", "test")
 FORMS = ("{split}_withlength.pkl", "{split}.pkl")
 """File names of a split; the first form has the token counts, so it goes first where both are there."""
+
+
+_NOWHERE = Place()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,21 +105,25 @@ class OfficialSource(Source):
 
     def items(self) -> Iterator[Item]:
         self._tally = Tally()
-        seen: Counter[str] = Counter()
+        seen: dict[str, int] = {}
         for split, file in self._files.items():
             for index, record in enumerate(safe_pickle.stream(file)):
-                place = Place(split=split, file=str(file), row=index)
-                yield self._item(check_shape(record, place), split, file, index, seen)
+                yield self._item(record, split, file, index, seen)
 
-    def _item(self, record: Any, split: str, file: Path, index: int, seen: Counter[str]) -> Item:
+    def _item(self, record: Any, split: str, file: Path, index: int, seen: dict[str, int]) -> Item:
+        try:
+            check_shape(record, _NOWHERE)
+        except MmudError as error:
+            place = Place(split=split, file=str(file), row=index)
+            raise MmudError(error.code, error.message, place) from error
         name = file_name_of(record[0])
         stem = encodable(stem_of(name))
         key = stem
-        while seen[key]:
+        while key in seen:
             # The same image again: a number that no other image's name ends in makes its id unique.
             seen[stem] += 1
             key = f"{stem}-{seen[stem]}"
-        seen[key] += 1
+        seen[key] = 1
         if key != stem:
             place = Place(sample=key, split=split, file=str(file), row=index)
             self._tally.note(codes.IMAGE_REPEATED, f"image {name!r:.80} has the ids {stem} and {key}", place)
