@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,6 +71,12 @@ ReferenceOption = Annotated[
     Path | None,
     typer.Option("--reference-features", metavar="FILE", help="The real images' features: .npz or JSON lines."),
 ]
+BlindFlag = Annotated[
+    bool,
+    typer.Option(
+        "--blind", help="For an organiser: figures alone leave; no rows or findings of single samples, no slices."
+    ),
+]
 ReplicatesOption = Annotated[int, typer.Option("--replicates", min=0, help="Of the bootstrap; 0 for no intervals.")]
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write scores.json and rows.parquet here.")
@@ -101,6 +108,7 @@ def evaluate(
     weights: WeightsOption = None,
     mode: ModeOption = None,
     reference_features: ReferenceOption = None,
+    blind: BlindFlag = False,
     replicates: ReplicatesOption = 1000,
     seed: SeedOption = 0,
     output: OutputOption = None,
@@ -151,7 +159,10 @@ def evaluate(
             extras={"generation": {key: value for key, value in settings.items() if value is not None}},
             **shared,
         )
-    _finish(console, found, output, dry_run)
+    if blind:
+        _finish_blind(console, found, output, dry_run)
+    else:
+        _finish(console, found, output, dry_run)
 
 
 def _evaluate(console: Console, predictions: Path, data: Path, **options: Any) -> Evaluation:
@@ -170,8 +181,6 @@ def _evaluate(console: Console, predictions: Path, data: Path, **options: Any) -
 
 
 def _finish(console: Console, found: Evaluation, output: Path | None, dry_run: bool) -> None:
-    from mmud.evaluators.report import padded, scores_tables, summary_lines
-
     console.findings(found.findings)
     if output is not None:
         from mmud.evaluators.evaluation import SCORES_NAME
@@ -183,8 +192,25 @@ def _finish(console: Console, found: Evaluation, output: Path | None, dry_run: b
         else:
             found.save(output)
             console.note(f"wrote {files}")
-    parts = [f"{title}\n{table(header, padded(rows, header))}" for title, (header, rows) in scores_tables(found.scores)]
-    console.result(found.scores, "\n\n".join([*parts, "\n".join(summary_lines(found.scores))]))
+    console.result(found.scores, _tables(found.scores))
+
+
+def _finish_blind(console: Console, found: Evaluation, output: Path | None, dry_run: bool) -> None:
+    from mmud.evaluators.evaluation import SCORES_NAME
+    from mmud.files import write_json
+
+    scores = found.blind_scores()
+    if output is not None and not dry_run:
+        write_json(output / SCORES_NAME, scores)
+        console.note(f"wrote {output / SCORES_NAME}; rows of single samples stay with the organiser")
+    console.result(scores, _tables(scores))
+
+
+def _tables(scores: Mapping[str, Any]) -> str:
+    from mmud.evaluators.report import padded, scores_tables, summary_lines
+
+    parts = [f"{title}\n{table(header, padded(rows, header))}" for title, (header, rows) in scores_tables(scores)]
+    return "\n\n".join([*parts, "\n".join(summary_lines(scores))])
 
 
 def _check_sources(predictions: list[Path], data: Path | None, merge: bool, rows: Path | None) -> None:

@@ -54,6 +54,18 @@ class Evaluation:
         self.rows.write(folder / ROWS_NAME)
         write_json(folder / SCORES_NAME, self.scores)
 
+    def blind_scores(self) -> dict[str, Any]:
+        """``scores.json`` as it may leave an organiser who keeps the labels: figures, and how often each finding was met.
+
+        Slices go with the rows: a slice of one sample would be that sample. So do findings and missing samples by name.
+        """
+        tasks = {
+            name: {key: part[key] for key in part if key != "slices"} for name, part in self.scores["tasks"].items()
+        }
+        samples = {name: {**part, "missing": len(part["missing"])} for name, part in self.scores["samples"].items()}
+        findings = {"counts": self.scores["findings"]["counts"]}
+        return {**self.scores, "tasks": tasks, "samples": samples, "findings": findings, "blind": True}
+
     def value(self, task: Task | str, metric: str) -> float | None:
         """One figure."""
         found: float | None = self.scores["tasks"][str(task)]["metrics"][metric]["value"]

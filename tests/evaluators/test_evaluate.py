@@ -389,3 +389,17 @@ def test_a_dry_run_writes_nothing(made: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run(["evaluate", str(made.oracle), "--data", str(made.dataset.path), "-o", str(out), "--dry-run", "-q"]) == 0
     assert not out.exists()
+
+
+def test_a_blind_evaluation_names_no_sample(made: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    common = ["evaluate", str(made.oracle), "--data", str(made.dataset.path), "--by", "source", "-q"]
+    assert run([*common, "-o", str(tmp_path / "open")]) == 0
+    assert run([*common, "--blind", "--json", "-o", str(tmp_path / "blind")]) == 0
+    assert [path.name for path in (tmp_path / "blind").iterdir()] == ["scores.json"]
+    text = (tmp_path / "blind" / "scores.json").read_text("utf-8")
+    for sample in made.dataset.samples("test"):
+        assert f'"{sample.sample_id}"' not in text
+    seen, blind = json.loads((tmp_path / "open" / "scores.json").read_text("utf-8")), json.loads(text)
+    assert "slices" in seen["tasks"][CAPTIONING]
+    assert "slices" not in blind["tasks"][CAPTIONING]
+    assert values(blind, REFERRING) == values(seen, REFERRING)
