@@ -4,8 +4,8 @@
     mmud build official RELEASE --images RELEASE --images link -o DIR
     python benchmarks/export.py DIR [--formats coco,official]
 
-Each format runs in a process of its own, whose peak memory includes Python and pyarrow. `reasonseg` and `questions` need images to
-be worth the name; their labels are written all the same.
+Each format runs in a process of its own, whose peak memory includes Python and pyarrow. `reasonseg` and `questions` need images
+to be worth the name; their labels are written all the same.
 """
 
 from __future__ import annotations

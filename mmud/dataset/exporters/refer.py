@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from mmud.dataset.exporters.base import Exporter, Item, Option
 from mmud.dataset.exporters.ids import id_tables
 from mmud.dataset.exporters.instances import COCO_LOSSES, Instances
 from mmud.dataset.exporters.names import safe_stem
+from mmud.dataset.exporters.published_refs import PublishedRef, published_refs, sentence_ids
 from mmud.dataset.exporters.streams import json_list, json_table, pickled_list
-from mmud.records import Sample
+from mmud.records import MaskedObject, Sample
 
 DATASETS = ("refcoco", "refcoco+", "refcocog", "refclef")
 SPLIT_NAMES = {"valid": "val", "validation": "val"}
@@ -22,6 +23,8 @@ _TEXT = "the layout has refs, instances and captions and no place for it"
 NEW_REF_IDS = "repeated ref ids"
 REFLESS = "ref ids of objects without a phrase"
 RENAMED_SPLITS = "split names"
+JOINED_REFS = "refs that share an object"
+SENTENCE_IDS = "published sentence ids"
 
 
 class ReferExporter(Exporter):
@@ -37,7 +40,9 @@ class ReferExporter(Exporter):
         "provenance": _TEXT,
         NEW_REF_IDS: "an id occurs once: the first ref of each kept it, these were given a new one",
         REFLESS: "a ref has a sentence; the objects are kept as annotations",
-        RENAMED_SPLITS: "REFER's readers call the split val; these samples' split was renamed",
+        RENAMED_SPLITS: "REFER's readers call the split val; refs without a published split of their own have that name",
+        JOINED_REFS: "a dataset joins the refs of several sets about one object; they are written as one",
+        SENTENCE_IDS: "an id occurs once and goes with one phrase; these sentences were given new ones",
         **COCO_LOSSES,
     }
     options: ClassVar[Mapping[str, Option]] = {
@@ -55,7 +60,7 @@ class ReferExporter(Exporter):
         self._instances = Instances(job, self._ids, rle_as_list=True)
         clef = job.options["dataset"] == "refclef"
         self._images = "images/saiapr_tc-12" if clef else "images/mscoco/images/train2014"
-        self._sentences = 0
+        self._sentences = sentence_ids(job.dataset)
         self._captions = 0
         folder = job.folder / job.options["dataset"]
         refs = f"refs({safe_stem(job.options['split_by'])})"
@@ -67,8 +72,8 @@ class ReferExporter(Exporter):
         self._json = job.stack.enter_context(json_list(folder / f"{refs}.json"))
 
     def write_split(self, split: str, items: Iterator[Item]) -> None:
-        renamed = SPLIT_NAMES.get(split, split)
         for item in items:
+            published = published_refs(item.sample.provenance)
             name = self.job.image_name(item, self._images, original=True)
             self.job.save_image(item, f"{self._images}/{name}", split)
             image = self._instances.image(item.sample, name)
@@ -82,31 +87,45 @@ class ReferExporter(Exporter):
                 annotation = self._instances.annotation(item, number, image["id"])
                 self._instance_file.add("annotations", annotation)
                 if masked.phrases:
-                    self._add_ref(self._ref(masked.ref_id, masked.phrases, annotation, name, renamed))
+                    self._add_ref(self._ref(masked, annotation, name, split, published.get(number, [])))
             self.job.counts["image rows"] += 1
             self.job.counts["annotations"] += len(item.sample.objects)
-            self.job.losses[RENAMED_SPLITS] += renamed != split
 
     def _ref(
-        self, own: int | None, phrases: tuple[str, ...], annotation: Mapping[str, Any], file_name: str, split: str
+        self,
+        masked: MaskedObject,
+        annotation: Mapping[str, Any],
+        file_name: str,
+        split: str,
+        published: Sequence[PublishedRef],
     ) -> dict[str, Any]:
-        ref_id, kept = self._ids.refs.take(own)
-        self.job.losses[NEW_REF_IDS] += own is not None and not kept
-        sentences = []
-        for phrase in phrases:
-            tokens = _WORD.findall(phrase.lower())
-            sentences.append({"sent_id": self._sentences, "sent": phrase, "raw": phrase, "tokens": tokens})
-            self._sentences += 1
+        ref_id, kept = self._ids.refs.take(masked.ref_id)
+        self.job.losses[NEW_REF_IDS] += masked.ref_id is not None and not kept
+        self.job.losses[JOINED_REFS] += max(0, len(published) - 1)
+        source = published[0].of(len(masked.phrases)) if len(published) == 1 else PublishedRef("", (), ())
+        self.job.losses[RENAMED_SPLITS] += not source.split and split in SPLIT_NAMES
+        sentences = self._sentences_of(masked.phrases, source)
+        self.job.losses[SENTENCE_IDS] += sum(len(ref.sent_ids) for ref in published) if not source.sent_ids else 0
         return {
             "ref_id": ref_id,
             "ann_id": annotation["id"],
             "image_id": annotation["image_id"],
             "category_id": annotation["category_id"],
-            "split": split,
+            "split": source.split or SPLIT_NAMES.get(split, split),
             "file_name": file_name,
             "sent_ids": [sentence["sent_id"] for sentence in sentences],
             "sentences": sentences,
         }
+
+    def _sentences_of(self, phrases: Sequence[str], source: PublishedRef) -> list[dict[str, Any]]:
+        sentences = []
+        ids = source.sent_ids or (None,) * len(phrases)
+        for phrase, raw, own in zip(phrases, source.raw or phrases, ids, strict=True):
+            number, kept = self._sentences.take(own)
+            self.job.losses[SENTENCE_IDS] += own is not None and not kept
+            tokens = _WORD.findall(phrase.lower())
+            sentences.append({"sent_id": number, "sent": phrase, "raw": raw, "tokens": tokens})
+        return sentences
 
     def _add_ref(self, ref: dict[str, Any]) -> None:
         self._pickle.add(ref)
