@@ -323,8 +323,9 @@ class _Job:
                 bytes=sample.image_bytes(), path=Path(path).name if path else f"{sample.sample_id}.png"
             )
         else:
-            if sample.image.bytes is not None and path is None:
-                hint = "Build with --images embed: this source draws its images, there is no file to link to."
+            # A dataset with embedded images has the files' names and not the files.
+            if sample.image.bytes is not None and (path is None or not Path(path).is_absolute()):
+                hint = "Build with --images embed: this source has images and no files to link to."
                 raise MmudError(
                     codes.BUILD_SAMPLE_LOST, "no image file to link to", Place(sample=sample.sample_id), hint
                 )
