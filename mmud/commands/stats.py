@@ -60,10 +60,10 @@ def stats(
     with console.progress("samples", min(total, limit or total)) as bar:
         found = collect(dataset, by.value, split, limit, bar.advance)
     value = {"name": dataset.name, "fingerprint": dataset.fingerprint, **found.to_dict()}
-    text = f"{dataset.name}, fingerprint {dataset.fingerprint[:16]}\n\n{render(found, table, most)}"
+    title = dataset.name if split is None else f"{dataset.name}, split {split}"
+    text = f"{title}, fingerprint {dataset.fingerprint[:16]}\n\n{render(found, table, most)}"
     if found.partial:
-        what = f"split {split}" if limit is None else f"the first {found.overall.counts['samples']:,} samples"
-        text += f"\n\nPartial: {what} only."
+        text += f"\n\nPartial: the first {found.overall.counts['samples']:,} samples only."
     if plots is not None:
         written = write_plots(found, plots)
         value["plots"] = [str(file) for file in written]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mmud.dataset import codes
-from mmud.dataset.schema import ANNOTATION_COLUMNS, COLUMNS
+from mmud.dataset.schema import COLUMNS
 from mmud.dataset.store import Dataset, ShardFile, open_shard
+from mmud.dataset.writer import write_dataset
 from mmud.errors import MmudError, Place
 from mmud.records import Sample
 
@@ -62,12 +64,34 @@ def _rows(shard: ShardFile, flags: NDArray[np.bool_]) -> Iterator[tuple[int, dic
                 first += size
 
 
-def annotation_rows(dataset: Dataset, chosen: NDArray[np.bool_]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Positions and labels of the chosen samples, without images."""
-    position = 0
-    for batch in dataset.batches(None, ANNOTATION_COLUMNS):
-        wanted = np.flatnonzero(chosen[position : position + batch.table.num_rows])
-        if len(wanted):
-            taken = batch.table.take(pa.array(wanted)).to_pylist()
-            yield from zip((wanted + position).tolist(), taken, strict=True)
-        position += batch.table.num_rows
+def write_selection(
+    dataset: Dataset,
+    splits: Mapping[str, NDArray[np.bool_]],
+    output: Path,
+    files: Mapping[str, str],
+    force: bool = False,
+    advance: Callable[[int], None] | None = None,
+) -> Dataset:
+    """Write chosen samples as a dataset of its own: images kept as they are, sources carried over, order unchanged.
+
+    The dataset is read once for each split; row groups that hold none of it are skipped.
+
+    Args:
+        dataset: where they come from.
+        splits: split -> one flag a sample of ``dataset``, over all its splits in order.
+        output: the folder to make.
+        files: further text files for the folder, name -> content.
+        force: replace a folder that is there.
+        advance: told how many samples were written.
+
+    Raises:
+        MmudError: MM003 when the output exists, MM008 when it cannot be written, and what reading can raise.
+    """
+    return write_dataset(
+        output,
+        {name: selected_samples(dataset, chosen, advance) for name, chosen in splits.items()},
+        images=dataset.manifest.images,
+        sources=dataset.manifest.sources,
+        files=files,
+        force=force,
+    )

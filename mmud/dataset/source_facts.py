@@ -6,7 +6,7 @@ adds to this and wins where the two differ.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +153,19 @@ _FAMILY_NOTE = (
     "another's test image. `mmud leakage` finds them."
 )
 
+_REFCOCO = SourceFacts(
+    "refcoco",
+    "RefCOCO",
+    "https://github.com/lichengunc/refer",
+    "coco",
+    _COCO_IMAGES,
+    _REFER_TERMS,
+    _FLICKR,
+    "apache-2.0",
+    (_REFERIT_PAPER, _CONTEXT_PAPER, _COCO_PAPER),
+    _FAMILY_NOTE,
+)
+
 FACTS: dict[str, SourceFacts] = {
     facts.name: facts
     for facts in (
@@ -167,30 +180,8 @@ FACTS: dict[str, SourceFacts] = {
             "cc-by-4.0",
             (_COCO_PAPER, _CAPTIONS_PAPER),
         ),
-        SourceFacts(
-            "refcoco",
-            "RefCOCO",
-            "https://github.com/lichengunc/refer",
-            "coco",
-            _COCO_IMAGES,
-            _REFER_TERMS,
-            _FLICKR,
-            "apache-2.0",
-            (_REFERIT_PAPER, _CONTEXT_PAPER, _COCO_PAPER),
-            _FAMILY_NOTE,
-        ),
-        SourceFacts(
-            "refcoco+",
-            "RefCOCO+ (no words of location)",
-            "https://github.com/lichengunc/refer",
-            "coco",
-            _COCO_IMAGES,
-            _REFER_TERMS,
-            _FLICKR,
-            "apache-2.0",
-            (_REFERIT_PAPER, _CONTEXT_PAPER, _COCO_PAPER),
-            _FAMILY_NOTE,
-        ),
+        _REFCOCO,
+        replace(_REFCOCO, name="refcoco+", title="RefCOCO+ (no words of location)"),
         SourceFacts(
             "refcocog",
             "RefCOCOg (Google RefExp; UMD and Google splits)",

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from mmud.dataset.leakage.audit import Audit
-from mmud.dataset.select import selected_samples
+from mmud.dataset.select import write_selection
 from mmud.dataset.store import Dataset
-from mmud.dataset.writer import write_dataset
 from mmud.errors import Code
 
 LOG_NAME = "removed.jsonl"
@@ -40,20 +39,13 @@ def write_clean(
     dataset = audit.corpus.datasets[0]
     keep = np.ones(len(dataset), dtype=bool)
     keep[list(leaked)] = False
-    streams = {}
+    splits = {}
     for cell in audit.corpus.cells:
         if cell.dataset == 0:
-            chosen = np.zeros(len(dataset), dtype=bool)
-            chosen[cell.start : cell.stop] = keep[cell.start : cell.stop]
-            streams[cell.split] = selected_samples(dataset, chosen, advance)
-    return write_dataset(
-        output,
-        streams,
-        images=dataset.manifest.images,
-        sources=dataset.manifest.sources,
-        force=force,
-        files={LOG_NAME: "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in log(audit, leaked))},
-    )
+            splits[cell.split] = np.zeros(len(dataset), dtype=bool)
+            splits[cell.split][cell.start : cell.stop] = keep[cell.start : cell.stop]
+    lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in log(audit, leaked))
+    return write_selection(dataset, splits, output, {LOG_NAME: "".join(lines)}, force, advance)
 
 
 def log(audit: Audit, leaked: Mapping[int, list[Code]]) -> list[dict[str, Any]]:

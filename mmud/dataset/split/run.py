@@ -13,11 +13,11 @@ import numpy as np
 
 from mmud import codes as usage
 from mmud.dataset.image_groups import ImageGroups, image_key, keys_of_row
-from mmud.dataset.select import selected_samples
+from mmud.dataset.select import write_selection
 from mmud.dataset.split import codes
 from mmud.dataset.split.dealing import Group, apportion, deal
 from mmud.dataset.store import Dataset
-from mmud.dataset.writer import SPLIT_ORDER, write_dataset
+from mmud.dataset.writer import SPLIT_ORDER
 from mmud.errors import MmudError, Place
 
 RECORD_NAME = "split.json"
@@ -251,15 +251,11 @@ def write_split(
 ) -> Dataset:
     """Write the dataset with its new splits; within a split samples keep their order.
 
-    The dataset is read once for each new split; row groups that hold none of it are skipped. How it was split is kept in the
-    folder, as split.json.
+    How it was split is kept in the folder, as split.json.
 
     Raises:
         MmudError: MM003 when the output exists, MM008 when it cannot be written, and what reading can raise.
     """
-    streams = {
-        name: selected_samples(dataset, plan.placed == number, advance) for number, name in enumerate(plan.splits)
-    }
     record = {
         "from": {"name": dataset.name, "fingerprint": dataset.fingerprint},
         "ratios": dict(request.shares),
@@ -270,11 +266,6 @@ def write_split(
         "listed": len(request.listed),
         **plan.to_dict(),
     }
-    return write_dataset(
-        output,
-        streams,
-        images=dataset.manifest.images,
-        sources=dataset.manifest.sources,
-        force=force,
-        files={RECORD_NAME: json.dumps(record, indent=2, ensure_ascii=False) + "\n"},
-    )
+    splits = {name: plan.placed == number for number, name in enumerate(plan.splits)}
+    files = {RECORD_NAME: json.dumps(record, indent=2, ensure_ascii=False) + "\n"}
+    return write_selection(dataset, splits, output, files, force, advance)
