@@ -28,7 +28,13 @@ FRAME_BYTES = 64 * 1024
 BATCH = 1000
 
 CATEGORIES = {1: "person", 3: "car", 17: "cat", 18: "dog", 44: "bottle", 62: "chair", 67: "dining table", 72: "tv"}
-WORDS = ["the", "a", "wooden", "bright", "table", "man", "woman", "left", "right", "window", "standing", "near", "behind", "holding", "small", "large", "red", "blue", "green", "street", "kitchen", "dog", "cat", "chair", "bottle", "car", "person", "sits", "looks", "with", "and", "on", "under", "beside", "several", "people", "light", "open", "white", "black", "corner", "foreground", "background", "wall", "floor", "plate", "glass", "bag", "hat", "shirt", "road", "tree", "building", "sky", "grass", "water", "boat"]
+_WORD_TEXT = """
+the a wooden bright table man woman left right window standing near behind holding small large red
+blue green street kitchen dog cat chair bottle car person sits looks with and on under beside
+several people light open white black corner foreground background wall floor plate glass bag hat
+shirt road tree building sky grass water boat
+"""
+WORDS = _WORD_TEXT.split()
 
 
 def _sentence(rng: np.random.Generator, words: int) -> str:

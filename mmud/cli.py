@@ -15,10 +15,11 @@ import typer
 from mmud import __version__, codes, commands
 from mmud.errors import ExitCode, MmudError
 
-ORDER = (
-    "demo build validate explain stats split leakage export card browse "
-    "evaluate metric compare submit leaderboard plugins doctor"
-).split()
+_ORDER = """
+demo build validate explain stats split leakage export card browse
+evaluate metric compare submit leaderboard train predict plugins doctor
+"""
+ORDER = tuple(_ORDER.split())
 """The order in which --help lists the verbs; every module of `mmud.commands` with a function ``register`` is one."""
 
 # Typer carries its own copy of click since 0.16; this finds the class that its usage errors share, whichever copy it is.

@@ -61,6 +61,31 @@ def _any_of(words: str, capital: bool = False) -> str:
     return f"(?i:{'|'.join(alternatives)})"
 
 
+_ASSIMILATED = "cannot gonna gotta lemme gimme wanna"
+_KEEPING_THEIR_STOP = " ".join(
+    (
+        _MONTHS_AND_DAYS,
+        _STATES,
+        _STATES_WITH_CAPITAL,
+        _COMPANIES,
+        _OTHERS_BEFORE_LOWER,
+        _TITLES,
+        _OTHERS_BEFORE_CAPITAL,
+        _BEFORE_NUMBER,
+    )
+)
+# Most of what stands between two spaces: letters, perhaps one sign of punctuation after them, and no rule but one applies.
+_PLAIN_WORD = re.compile(
+    rf"(?!{_any_of(_ASSIMILATED)}(?![A-Za-z]))(?!{_any_of(_KEEPING_THEIR_STOP)}\.)([A-Za-z]{{2,}})[.,;:!?]?\Z"
+)
+
+
+def plain_word(chunk: str) -> str | None:
+    """The word that a chunk between spaces consists of; None where that takes the scanner to tell."""
+    match = _PLAIN_WORD.match(chunk)
+    return None if match is None else match[1]
+
+
 def _tag() -> str:
     """A mark-up tag, spaces and quoted attributes included."""
     name = r"[A-Za-z][A-Za-z0-9_:.\-]*"

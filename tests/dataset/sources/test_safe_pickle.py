@@ -244,7 +244,8 @@ BROKEN = {
     "string without quotes": b"Sabc\n.",
     "float line of letters": b"Fabc\n.",
     "line without an end": b"I12",
-    "array without bytes": b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R(K\x01K\x05\x85NNNtb.",
+    "array without bytes": b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n"
+    b"K\x00\x85C\x01b\x87R(K\x01K\x05\x85NNNtb.",
     "array of another length": pickle.dumps(np.arange(3.0)).replace(b"K\x03\x85", b"K\x04\x85", 1),
     "half an escape": b"S'\\x4'\n.",
 }
