@@ -25,6 +25,7 @@ ELEMENT_BYTES = 1 << 26
 """Longest element of a file that is read element by element."""
 
 CHUNK = 1 << 22
+_LONGEST_EXPONENT_SIGN = 2
 _SPACE = " \t\n\r"
 _UTF8_MARK = b"\xef\xbb\xbf"
 _OTHER_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
@@ -149,7 +150,8 @@ class JsonScanner:
         self._path = path
         self._tally = tally
         self._place = Place(file=str(path))
-        self._decoder = json.JSONDecoder(parse_constant=self._constant)
+        self._constants: list[str] = []
+        self._decoder = json.JSONDecoder(parse_constant=self._constants.append)
         self._text = ""
         self._position = 0
         self._base = 0
@@ -220,10 +222,12 @@ class JsonScanner:
         self._skip()
         while True:
             start = self._position
+            # An element that the window cuts off is begun again.
+            self._constants.clear()
             try:
                 value, end = self._decoder.raw_decode(self._text, start)
-                # A number at the window's end may go on behind it.
-                if end < len(self._text) or self._finished:
+                # A number near the window's end may go on behind it, as 1 does in "1e+" and then "5".
+                if len(self._text) - end > _LONGEST_EXPONENT_SIGN or self._finished:
                     break
             except json.JSONDecodeError as error:
                 if self._finished or len(self._text) - start > ELEMENT_BYTES:
@@ -237,13 +241,12 @@ class JsonScanner:
                 raise MmudError(codes.JSON_TOO_LARGE, message, _at(self._place, self._line()))
             self._refill()
         line = self._line()
+        for name in self._constants:
+            self._tally.note(codes.JSON_NOT_FINITE, f"{name} stands for a number", _at(self._place, line))
         if not self._text.isascii() and not (raw := self._text[start:end]).isascii():
             value = parse_json(raw.encode("latin-1"), self._place, self._tally.note, line)
         self._position = end
         return Element(key, value, self._base + start, end - start, line, listed)
-
-    def _constant(self, name: str) -> None:
-        self._tally.note(codes.JSON_NOT_FINITE, f"{name} stands for a number", _at(self._place, self._line()))
 
     # -- the window ------------------------------------------------------------------------------------------------------
 

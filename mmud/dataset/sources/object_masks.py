@@ -269,18 +269,13 @@ def _finish(found: list[ObjectMask], rles: list[Any], height: int, width: int) -
 
 
 def _box(extent: Box | None, rle: Any, height: int, width: int) -> Box:
-    """The extent of polygons within the image, or the box of run lengths, as x, y, width, height."""
-    if extent is None:
-        x, y, w, h = coco.toBbox([rle])[0].tolist()
-        return x, y, w, h
-    left, top, right, bottom = extent
-    left, top = max(left, 0.0), max(top, 0.0)
-    return (
-        float(left),
-        float(top),
-        float(max(min(right, width) - left, 0.0)),
-        float(max(min(bottom, height) - top, 0.0)),
-    )
+    """As x, y, width, height: the extent of polygons that lie within the image, the box of the pixels otherwise."""
+    if extent is not None:
+        left, top, right, bottom = extent
+        if left >= 0 and top >= 0 and right <= width and bottom <= height:
+            return float(left), float(top), float(right - left), float(bottom - top)
+    x, y, w, h = coco.toBbox([rle])[0].tolist()
+    return x, y, w, h
 
 
 def usable_box(value: Any) -> Box | None:
