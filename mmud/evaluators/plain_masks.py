@@ -8,12 +8,11 @@ RLE says that the system denies the target although it draws a mask.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,30 +111,34 @@ def _read(
         log: called with each finding.
         file: named in findings.
     """
-    parsed: list[tuple[int, str, int, Mapping[str, Any]]] = []
+    parsed: list[tuple[int, str, str | None, int, Mapping[str, Any]]] = []
     encodings = _Encodings()
     for line, row in lines:
         try:
             name = _id(row, "id")
-            count = encodings.add(row, reference)
-            parsed.append((line, name, count, row))
+            image = _id(row, "image_id") if reference and row.get("image_id") is not None else None
+            parsed.append((line, name, image, encodings.add(row, reference), row))
         except _Malformed as error:
             sample = row.get("id")
             place = Place(sample=None if sample is None else str(sample), file=file, line=line)
             log(Finding(codes.FIELD_WRONG, place, str(error)))
-    masks = iter(encodings.masks())
+    masks = encodings.masks()
     found: dict[str, Row] = {}
-    for line, name, count, row in parsed:
-        own = list(itertools.islice(masks, count))
+    stop = 0
+    for line, name, image, count, row in parsed:
+        own = tuple(masks[stop : stop + count])
+        stop += count
         problem = (codes.REPEATED_ID, f"{name!r} has a line already") if name in found else _problem_of(own)
         if problem is not None:
             log(Finding(problem[0], Place(sample=name, file=file, line=line), problem[1]))
             continue
-        good = [mask for mask in own if isinstance(mask, Mask)]
-        ignored = good.pop() if reference and row.get("ignore") is not None else None
-        image = _id(row, "image_id") if reference and row.get("image_id") is not None else name
+        good = cast("tuple[Mask, ...]", own)
+        ignored = None
+        if reference and row.get("ignore") is not None:
+            *others, ignored = good
+            good = tuple(others)
         silent = bool(row.get("no_target")) or row["segmentation"] is None
-        found[name] = Row(name, line, tuple(good), ignored, image, str(row.get("source", "")), silent)
+        found[name] = Row(name, line, good, ignored, image or name, str(row.get("source", "")), silent)
     return found
 
 
@@ -168,10 +171,8 @@ class _Encodings:
             given = [*given, row["ignore"]]
         if not isinstance(row.get("no_target", False), bool):
             raise _Malformed("no_target: true or false")
-        if reference and row.get("image_id") is not None:
-            _id(row, "image_id")
-        checked = [_rle(value) for value in given]
-        for size, counts in checked:
+        # All are looked at before any is taken, so that a row is taken whole or not at all.
+        for size, counts in [_rle(value) for value in given]:
             if isinstance(counts, list):
                 self._uncompressed[len(self._texts)] = counts
                 counts = ""
@@ -199,7 +200,7 @@ def _id(row: Mapping[str, Any], field: str) -> str:
 
 def _rle(value: Any) -> tuple[tuple[int, int], Any]:
     """Size and counts of an encoding, its types checked and nothing else."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise _Malformed(f"segmentation: an RLE or null, not {type(value).__name__}")
     size, counts = value.get("size"), value.get("counts")
     if not isinstance(size, list | tuple) or len(size) != 2 or type(size[0]) is not int or type(size[1]) is not int:
