@@ -208,8 +208,9 @@ def mmud(*arguments: str) -> int:
 
 def full_table(samples: int = 1403, objects: int = 4, words: int = 94, dimensions: int = 512) -> None:
     """One evaluation of all four tasks, features given."""
+    from mmud.baselines.floors.perturbed import Perturbed
+    from mmud.baselines.predicting import write_predictions
     from mmud.dataset.writer import write_dataset
-    from mmud.evaluators.reference_predictions import perturbed, write_predictions
     from mmud.records import MaskedObject, Sample, Segmentation, Task
 
     generator = np.random.default_rng(1)
@@ -238,7 +239,7 @@ def full_table(samples: int = 1403, objects: int = 4, words: int = 94, dimension
         folder = Path(name)
         dataset = write_dataset(folder / "d", {"test": (sample(number) for number in range(samples))}, images="link")
         tasks = [task for task in Task if task is not Task.GENERATION]
-        write_predictions(folder / "p", dataset, perturbed(0, 0.1), tasks=tasks)
+        write_predictions(folder / "p", dataset, Perturbed({"strength": 0.1}, 0), tasks=tasks)
         ids = [one.sample_id for one in dataset.samples("test")]
         truth = generator.normal(size=(samples, dimensions)).astype(np.float32)
         np.savez(folder / "reference.npz", sample_ids=np.array(ids), features=truth)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from typing import Any
 from mmud import codes as general_codes
 from mmud.baselines import codes
 from mmud.baselines.base import Baseline, Output, ProgressFactory, silent
-from mmud.baselines.inputs import Inputs
+from mmud.baselines.inputs import DatasetInputs, Inputs
 from mmud.baselines.task_log import TaskLog, log_file, remove_logs
 from mmud.baselines.versions import versions
 from mmud.dataset.exporters.images import sniff
+from mmud.dataset.store import Dataset
 from mmud.errors import MmudError, Place
 from mmud.evaluators.collecting import Shard
 from mmud.evaluators.predictions import SUBMISSION_NAME, task_file
@@ -335,3 +336,19 @@ def batches(samples: Iterator[Sample], size: int) -> Iterator[list[Sample]]:
             batch = []
     if batch:
         yield batch
+
+
+def write_predictions(
+    folder: Path,
+    dataset: Dataset,
+    baseline: Baseline,
+    *,
+    split: str = "test",
+    tasks: Iterable[Task] | None = None,
+    name: str = "",
+    force: bool = False,
+) -> Path:
+    """A baseline's predictions for a dataset that is open already; see `predict_into`."""
+    request = Request(tasks=None if tasks is None else tuple(tasks), name=name)
+    predict_into(folder, baseline, DatasetInputs(dataset, split), request, force=force)
+    return folder

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from made_samples import make_dataset
 
+from mmud.baselines.floors.constant import Empty
+from mmud.baselines.floors.labels import Oracle
+from mmud.baselines.floors.perturbed import Perturbed
+from mmud.baselines.predicting import write_predictions
 from mmud.dataset.store import Dataset
-from mmud.evaluators.reference_predictions import empty, oracle, perturbed, write_predictions
 from mmud.records import Task
 
 TEXT_AND_MASKS = (Task.REFERRING_SEGMENTATION, Task.REASONING_SEGMENTATION, Task.CAPTIONING)
@@ -30,7 +33,12 @@ class Made:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     root = tmp_path_factory.mktemp("made")
     dataset = make_dataset(root / "dataset")
-    predictors = {"oracle": oracle, "empty": empty, "perturbed": perturbed(0, 0.15), "worse": perturbed(1, 0.4)}
-    for name, predictor in predictors.items():
-        write_predictions(root / name, dataset, predictor, tasks=TEXT_AND_MASKS, name=name)
-    return Made(dataset, *(root / name for name in predictors))
+    baselines = {
+        "oracle": Oracle(),
+        "empty": Empty(),
+        "perturbed": Perturbed({"strength": 0.15}, 0),
+        "worse": Perturbed({"strength": 0.4}, 1),
+    }
+    for name, baseline in baselines.items():
+        write_predictions(root / name, dataset, baseline, tasks=TEXT_AND_MASKS, name=name)
+    return Made(dataset, *(root / name for name in baselines))

@@ -94,10 +94,11 @@ def test_a_lower_figure_wins_where_lower_is_better(rows: dict[str, Any]) -> None
 def test_what_cannot_be_compared_is_refused(rows: dict[str, Any], made: Any, tmp_path: Path) -> None:
     from made_samples import make_dataset
 
-    from mmud.evaluators.reference_predictions import oracle, write_predictions
+    from mmud.baselines.floors.labels import Oracle
+    from mmud.baselines.predicting import write_predictions
 
     other = make_dataset(tmp_path / "other", seed=9)
-    write_predictions(tmp_path / "p", other, oracle, tasks=[Task.CAPTIONING])
+    write_predictions(tmp_path / "p", other, Oracle(), tasks=[Task.CAPTIONING])
     strange = evaluate(tmp_path / "p", other).rows
     by_tag = evaluate(made.perturbed, made.dataset, match="tag").rows
     fewer = evaluate(made.perturbed, made.dataset, limit=10).rows

@@ -117,8 +117,9 @@ def test_what_is_missing_is_said(made: Any, features: dict[str, Any], tmp_path: 
 
 def test_an_extractor_reads_images_of_both_sides(made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in network (mean colour by quarter) through the same door as a real one: generated files, stored bytes."""
+    from mmud.baselines.floors.labels import Oracle
+    from mmud.baselines.predicting import write_predictions
     from mmud.evaluators.generation import extractors
-    from mmud.evaluators.reference_predictions import oracle, write_predictions
     from mmud.records import Task
 
     class MeanColours:
@@ -134,7 +135,7 @@ def test_an_extractor_reads_images_of_both_sides(made: Any, tmp_path: Path, monk
             return np.stack(rows)
 
     monkeypatch.setattr(extractors.EXTRACTORS, "get", lambda name: MeanColours)
-    folder = write_predictions(tmp_path / "images", made.dataset, oracle, tasks=[Task.GENERATION])
+    folder = write_predictions(tmp_path / "images", made.dataset, Oracle(), tasks=[Task.GENERATION])
     settings = {"extras": {"generation": {"extractor": "mean-colours"}}}
     metrics = evaluate(folder, made.dataset, **settings).scores["tasks"][GENERATION]["metrics"]
     assert metrics["frechet_distance"]["value"] == pytest.approx(0.0, abs=1e-6)

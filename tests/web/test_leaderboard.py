@@ -11,6 +11,11 @@ from typing import Any
 
 import pytest
 
+from mmud.baselines.base import Baseline
+from mmud.baselines.floors.constant import Empty
+from mmud.baselines.floors.labels import Oracle
+from mmud.baselines.floors.perturbed import Perturbed
+from mmud.baselines.predicting import write_predictions
 from mmud.cli import run
 from mmud.dataset.build import build
 from mmud.dataset.recipe import Recipe
@@ -20,7 +25,6 @@ from mmud.evaluators.leaderboard.adding import add_submission
 from mmud.evaluators.leaderboard.board import entries, read_board
 from mmud.evaluators.leaderboard.ranking import standings
 from mmud.evaluators.leaderboard.tables import latex_text, make_table, to_csv, to_latex, to_markdown
-from mmud.evaluators.reference_predictions import Predictor, empty, oracle, perturbed, write_predictions
 from mmud.records import Task
 from mmud.web.leaderboard import render_board
 
@@ -36,8 +40,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return report.dataset
 
 
-def submission(folder: Path, dataset: Dataset, predictor: Predictor, name: str, **more: Any) -> Path:
-    path = write_predictions(folder / name[:20].replace("/", "_").strip(), dataset, predictor, name=name)
+def submission(folder: Path, dataset: Dataset, baseline: Baseline, name: str, **more: Any) -> Path:
+    path = write_predictions(folder / name[:20].replace("/", "_").strip(), dataset, baseline, name=name)
     manifest = json.loads((path / "submission.json").read_text("utf-8"))
     (path / "submission.json").write_text(json.dumps({**manifest, **more}), "utf-8")
     return path
@@ -47,20 +51,20 @@ def submission(folder: Path, dataset: Dataset, predictor: Predictor, name: str, 
 def board(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("entries")
     target = folder / "board"
-    systems: list[tuple[str, Predictor, dict[str, Any]]] = [
+    systems: list[tuple[str, Baseline, dict[str, Any]]] = [
         (
             "oracle",
-            oracle,
+            Oracle(),
             {"authors": ["A. Author"], "system": {"parameters": 10, "trainable_parameters": {"a": 3, "b": 4}}},
         ),
-        ("slightly spoilt", perturbed(1, 0.1), {"system": {"throughput": {"captioning": 12.5}}}),
-        ("spoilt the same", perturbed(2, 0.1), {}),
-        ("badly spoilt", perturbed(3, 0.5), {}),
-        ("empty", empty, {}),
+        ("slightly spoilt", Perturbed({"strength": 0.1}, 1), {"system": {"throughput": {"captioning": 12.5}}}),
+        ("spoilt the same", Perturbed({"strength": 0.1}, 2), {}),
+        ("badly spoilt", Perturbed({"strength": 0.5}, 3), {}),
+        ("empty", Empty(), {}),
     ]
-    for name, predictor, more in systems:
-        add_submission(target, submission(folder, dataset, predictor, name, **more), dataset, title="A board")
-    broken = submission(folder, dataset, oracle, HOSTILE)
+    for name, baseline, more in systems:
+        add_submission(target, submission(folder, dataset, baseline, name, **more), dataset, title="A board")
+    broken = submission(folder, dataset, Oracle(), HOSTILE)
     lines = (broken / "captioning.jsonl").read_text("utf-8").splitlines()
     (broken / "captioning.jsonl").write_text("\n".join(lines[1:]) + "\n", "utf-8")
     assert add_submission(target, broken, dataset).entry.status == "failed"
@@ -143,17 +147,17 @@ def test_pages_render_offline_with_drawn_samples(board: Path, dataset: Dataset, 
 def test_what_cannot_be_compared_is_refused(board: Path, dataset: Dataset, tmp_path: Path) -> None:
     other = build(Recipe(sources=({**SCENES, "seed": 6},), split={"test": 1.0}), tmp_path / "other").dataset
     assert other is not None
-    strange = submission(tmp_path, other, oracle, "strange")
+    strange = submission(tmp_path, other, Oracle(), "strange")
     with pytest.raises(MmudError, match="MM841"):
         add_submission(board, strange, other, split="test")
     with pytest.raises(MmudError, match="MM842"):
-        add_submission(board, submission(tmp_path, dataset, oracle, "oracle"), dataset)
+        add_submission(board, submission(tmp_path, dataset, Oracle(), "oracle"), dataset)
     with pytest.raises(MmudError, match="MM840"):
         render_board(tmp_path, tmp_path / "site")
 
 
 def test_the_command_line(dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = submission(tmp_path, dataset, perturbed(1), "one")
+    path = submission(tmp_path, dataset, Perturbed(seed=1), "one")
     data = ["--data", str(dataset.path), "-q"]
     assert run(["leaderboard", "add", str(tmp_path / "b"), str(path), *data, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["status"] == "ranked"

@@ -15,12 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mmud.baselines.floors.labels import Oracle
+from mmud.baselines.predicting import write_predictions
 from mmud.cli import run
 from mmud.dataset.build import build
 from mmud.dataset.recipe import Recipe
 from mmud.dataset.store import Dataset
 from mmud.errors import Finding, MmudError
-from mmud.evaluators.reference_predictions import oracle, write_predictions
 from mmud.evaluators.submissions.archive import ArchiveLimits, opened_submission, unpack
 from mmud.evaluators.submissions.check import check_submission
 from mmud.evaluators.submissions.expectations import expectations
@@ -38,7 +39,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture
 def folder(dataset: Dataset, tmp_path: Path) -> Path:
-    return write_predictions(tmp_path / "predictions", dataset, oracle, name="oracle")
+    return write_predictions(tmp_path / "predictions", dataset, Oracle(), name="oracle")
 
 
 def zipped(path: Path, entries: list[tuple[Any, bytes]]) -> Path:
