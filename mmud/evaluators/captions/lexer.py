@@ -163,7 +163,9 @@ class Rule:
 
 
 def _rule(first: str, pattern: str, treatment: Treatment | None = None, give_back: int = 0) -> Rule:
-    return Rule(re.compile(f"[{first}]"), re.compile(pattern, re.ASCII), treatment, give_back)
+    # Any case will do here, the pattern decides: where it ignores case, it also takes the long s and the dotless i.
+    case = re.NOFLAG if first.startswith("^") else re.IGNORECASE
+    return Rule(re.compile(f"[{first}]", case), re.compile(pattern), treatment, give_back)
 
 
 def _word_rules(k: CharacterClasses) -> Iterator[Rule]:
@@ -196,7 +198,7 @@ def _apostrophe_words(k: CharacterClasses) -> Iterator[Rule]:
     yield _rule(quote, f"({mark}[nN](?:{mark})?)")
     yield _rule("lLdDjJ", f"([lLdDjJ]{mark})")
     yield _rule("dDsSoO", f"((?i:dunkin|somethin|ol){mark})")
-    yield _rule(quote, f"({mark}(?:(?i:em|till?|cause)|[2-9]0[sS]))")
+    yield _rule(quote, f"({mark}(?:(?i:em|till?|cause)|[2-9]0(?i:s)))")
     yield _rule("A-HJ-XZn", f"([A-HJ-XZn]{like}{letter}{letter}{letter}*)")
     yield _rule(k.letter, f"({letter}{letter}*[aeiouyAEIOUY]{like}[aeiouA-Z]{letter}*)")
     yield _rule("'", "((?i:'twas))")

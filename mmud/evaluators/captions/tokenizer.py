@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable
 from itertools import chain
 
-from mmud.evaluators.captions.lexer import scanner_for
+from mmud.evaluators.captions.lexer import plain_word, scanner_for
 
 #: What signatures call this tokenizer; the number goes up when any caption's tokens change.
 TOKENIZER_NAME = "ptb.1"
@@ -32,8 +32,9 @@ _CACHE_LIMIT = 1 << 20
 # though ("1 1/2", "(555) 123 4567", ". . .", a tag with attributes), and an initial's full stop depends on the word after
 # it: for each such ending of a chunk, the beginnings of the next one that may change the tokens.
 _AFTER_CHUNK = " \n"
+_OPEN_TAG = re.compile(r"<[!?/A-Za-z][^>]*\Z")
+_ANYTHING = re.compile("")
 _JOINING: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = (
-    (re.compile(r"<[!?/A-Za-z][^>]*\Z"), re.compile("")),
     (re.compile(r"(?i:pt[ey])\.\Z"), re.compile(r"[\d.lL]")),
     (re.compile(r"[\d.)]\Z"), re.compile(r"[\d.]")),
 )
@@ -45,31 +46,35 @@ _WIDE_SPACE = re.compile("[\xa0\u2000-\u200a\u3000]")
 _NEXT_CAPTION = "\nA \n"
 
 
-# Letters alone are one word, whatever stands beside them, save for the assimilations.
-_PLAIN_WORD = re.compile(r"(?!(?i:cannot|gonna|gotta|lemme|gimme|wanna)\Z)[A-Za-z]+\Z")
-
-
 def normalize_lines(caption: str) -> str:
     """The caption on one line: each line separator becomes a space."""
     return caption.translate(_LINE_SEPARATORS) if _LINE_SEPARATOR.search(caption) else caption
 
 
-def _scan(text: str, stop: int) -> list[str]:
-    """The tokens that start before ``stop``, in lower case and without punctuation."""
+def _scan(text: str, stop: int, at_end: bool = True) -> list[str]:
+    """The tokens that start before ``stop``, in lower case and without punctuation.
+
+    Args:
+        text: What is read: a caption or a part of it, and what follows.
+        stop: Where what follows begins.
+        at_end: Whether ``stop`` is the caption's end, where pycocoevalcap strips what an address may end in: wide spaces.
+    """
     if not text.isascii() and max(text) > "\uffff":
         before = text[:stop]
         text = _as_code_units(text)
         stop = len(_as_code_units(before))
     next_token = scanner_for(text).next_token
-    tokens = []
+    tokens: list[str] = []
     position = 0
+    last: str | None = None
     while position < stop:
         token, position = next_token(text, position)
         if token is not None:
-            token = _joined_surrogates(token).lower()
-            if token not in _PUNCTUATION:
-                tokens.append(token)
-    return tokens
+            last = _joined_surrogates(token).lower()
+            tokens.append(last)
+    if at_end and last is not None:
+        tokens[-1] = last.rstrip()
+    return [token for token in tokens if token and token not in _PUNCTUATION]
 
 
 def _as_code_units(text: str) -> str:
@@ -87,6 +92,11 @@ def _joined_surrogates(token: str) -> str:
     return token.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+def _chunk_tokens(chunk: str, following: str, at_end: bool) -> tuple[str, ...]:
+    word = plain_word(chunk)
+    return (word.lower(),) if word is not None else tuple(_scan(chunk + following, len(chunk), at_end))
+
+
 class _InnerChunks(dict[str, "tuple[str, ...] | None"]):
     """Tokens of the chunks met so far; None for a chunk in ``joining``, whose tokens the next chunk may change."""
 
@@ -95,10 +105,7 @@ class _InnerChunks(dict[str, "tuple[str, ...] | None"]):
         self.joining: dict[str, tuple[tuple[str, ...], re.Pattern[str]]] = {}
 
     def __missing__(self, chunk: str) -> tuple[str, ...] | None:
-        if _PLAIN_WORD.match(chunk):
-            self[chunk] = (chunk.lower(),)
-            return self[chunk]
-        tokens = tuple(_scan(chunk + _AFTER_CHUNK, len(chunk)))
+        tokens = _chunk_tokens(chunk, _AFTER_CHUNK, at_end=False)
         beginning = self._changed_by(chunk, tokens)
         if beginning is None:
             self[chunk] = tokens
@@ -109,6 +116,8 @@ class _InnerChunks(dict[str, "tuple[str, ...] | None"]):
 
     @staticmethod
     def _changed_by(chunk: str, tokens: tuple[str, ...]) -> re.Pattern[str] | None:
+        if _OPEN_TAG.search(chunk):
+            return _ANYTHING
         if tokens and _INITIAL.fullmatch(tokens[-1]):
             return _AFTER_INITIAL
         return next((beginning for ending, beginning in _JOINING if ending.search(chunk)), None)
@@ -118,7 +127,7 @@ class _LastChunks(dict[str, tuple[str, ...]]):
     """Tokens of the chunks met so far at a caption's end."""
 
     def __missing__(self, chunk: str) -> tuple[str, ...]:
-        tokens = tuple(_scan(chunk + _NEXT_CAPTION, len(chunk)))
+        tokens = _chunk_tokens(chunk, _NEXT_CAPTION, at_end=True)
         self[chunk] = tokens
         return tokens
 

@@ -30,6 +30,9 @@ HIDDEN = (
     "combining e\u0301 and n\u0303, \u0130stanbul \u0131 \u212a \u017f",
     "www.foo.com\u00a0x http://foo.com\u2003y",
     " \u00a0example.com/x",
+    "http://x.y/z\u00a0",
+    "the '90\u017f, \u0130nc. \u0131nc. o\u212ala. wi\u017f. re\u017f.",
+    "`(<D. >>s=o)",
 )
 
 
