@@ -254,7 +254,7 @@ MASK_UNUSABLE = declare(
 )
 BOX_DISAGREES = declare(
     "MM741",
-    "box and mask disagree",
+    "source's box is not its mask's",
     "Look at the object: `mmud browse` shows both. The usual cause is the box of a whole object beside the mask of one part.",
     "A side of the source's box is more than 5 pixels, and more than 5 % of the box, away from the mask's own. Both were kept.",
     severity=Severity.INFO,
@@ -268,7 +268,7 @@ BOX_UNUSABLE = declare(
 )
 AREA_DISAGREES = declare(
     "MM743",
-    "area and mask disagree",
+    "source's area is not its mask's",
     "Nothing has to be done: both were kept. COCO's crowds are known for it.",
     "The source's area differs from the mask's by more than 10 % and 50 pixels.",
     severity=Severity.INFO,
