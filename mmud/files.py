@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import IO, Any
 
 from mmud import codes
 from mmud.errors import MmudError, Place
+
+# What mkstemp below makes: a dot, the file's name, eight characters of its own.
+_LEFTOVER = re.compile(r"\..+\.[a-z0-9_]{8}\.partial")
 
 
 @contextlib.contextmanager
@@ -49,6 +53,14 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that killed writers of `atomic_write` left in a folder. No writer may be at work there."""
+    if folder.is_dir():
+        for path in folder.glob(".*.partial"):
+            if _LEFTOVER.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -45,7 +45,7 @@ def merge_parts(parts: Sequence[Path], inputs: Inputs, folder: Path, *, force: b
     rates = [about.get("system", {}).get("throughput", {}) for about in said]
     for task_name in report.tasks:
         # Parts ran side by side: their rates add up.
-        report.throughput[task_name] = round(sum(rate.get(task_name, 0.0) for rate in rates), 3)
+        report.throughput[task_name] = float(f"{sum(rate.get(task_name, 0.0) for rate in rates):.4g}")
     system = {**said[0]["system"], "throughput": report.throughput, "processes": len(parts)}
     write_json(folder / SUBMISSION_NAME, {**said[0], "system": system, "prediction": plan})
     return report

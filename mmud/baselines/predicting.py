@@ -25,7 +25,7 @@ from mmud.dataset.store import Dataset
 from mmud.errors import MmudError, Place
 from mmud.evaluators.collecting import Shard
 from mmud.evaluators.predictions import SUBMISSION_NAME, task_file
-from mmud.files import atomic_write, write_json
+from mmud.files import atomic_write, remove_leftovers, write_json
 from mmud.records import Sample, Task
 
 STATE_NAME = ".predicting.json"
@@ -169,7 +169,9 @@ def _begin(folder: Path, plan: Mapping[str, Any], force: bool, resume: bool) -> 
     """Make the folder ready; the report of a folder that is finished and may stay."""
     if force:
         clear_predictions(folder)
-    if not folder.exists() or not any(folder.iterdir()):
+    for place in (folder, folder / IMAGE_FOLDER):
+        remove_leftovers(place)
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
     if (folder / STATE_NAME).exists():
         _refuse_other(folder, read_json(folder / STATE_NAME).get("plan"), plan)
@@ -271,7 +273,7 @@ def _predict_task(
         seconds = time.perf_counter() - start
         log.finish([sample for _, sample in order])
     if made:
-        state.report.throughput[task.value] = round(made / max(seconds, 1e-9), 3)
+        state.report.throughput[task.value] = float(f"{made / max(seconds, 1e-9):.4g}")
     state.save()
 
 

@@ -24,7 +24,7 @@ from mmud.baselines.base import BASELINES, Baseline, FitRun, ProgressFactory, si
 from mmud.baselines.versions import versions
 from mmud.dataset.store import Dataset
 from mmud.errors import MmudError, Place
-from mmud.files import write_json
+from mmud.files import remove_leftovers, write_json
 
 RUN_NAME = "run.json"
 MODEL_FOLDER = "model"
@@ -200,6 +200,7 @@ def fit_into(
 
 def _begin(folder: Path, info: RunInfo, force: bool) -> RunInfo | None:
     """Make the folder ready; what an earlier run of the same request says."""
+    remove_leftovers(folder)
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
     if not is_run(folder):
