@@ -110,7 +110,7 @@ def predict_into(
         MmudError: MM003 or MM943 when the folder holds something else, MM944 when the baseline answers wrongly, MM945 and MM946
             when a task cannot be done; and whatever the baseline raises: what it said before is kept.
     """
-    tasks = _tasks(baseline, request, inputs)
+    tasks = _tasks(baseline, request)
     plan = _plan(baseline, inputs, request, tasks)
     finished = _begin(folder, plan, force, resume)
     if finished is not None:
@@ -123,7 +123,20 @@ def predict_into(
     return state.report
 
 
-def _tasks(baseline: Baseline, request: Request, inputs: Inputs) -> list[Task]:
+def count_asked(baseline: Baseline, inputs: Inputs, request: Request = WHOLE) -> dict[str, int]:
+    """How many predictions each task asks for; nothing is written.
+
+    Raises:
+        MmudError: MM945 and MM946 when a task cannot be done.
+    """
+    found = {}
+    for task in _tasks(baseline, request):
+        asked = inputs.samples(task, images=False, labels=baseline.reads_labels)
+        found[task.value] = sum(request.holds(position) for position, _ in asked)
+    return found
+
+
+def _tasks(baseline: Baseline, request: Request) -> list[Task]:
     wanted = baseline.tasks if request.tasks is None else request.tasks
     cannot = [task for task in wanted if task not in baseline.tasks]
     if cannot:

@@ -11,6 +11,7 @@ import typer
 from mmud import codes
 from mmud.commands.common import (
     Console,
+    DryRunFlag,
     ForceFlag,
     JsonFlag,
     LimitOption,
@@ -73,6 +74,7 @@ def predict(
     ] = None,
     seed: SeedOption = 0,
     limit: LimitOption = None,
+    dry_run: DryRunFlag = False,
     force: ForceFlag = False,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -81,8 +83,9 @@ def predict(
     """Unfinished predictions of the same request are gone on with."""
     console = Console(json, quiet, verbose)
     if merge:
-        if shard or option or tasks:
-            raise MmudError(codes.USAGE, "--merge takes the parts as they are: no --shard, --set or --tasks with it")
+        if shard or option or tasks or dry_run:
+            message = "--merge takes the parts as they are: no --shard, --set, --tasks or --dry-run with it"
+            raise MmudError(codes.USAGE, message)
         report = _merge(systems, data, output, split, force)
     elif len(systems) != 1:
         raise MmudError(codes.USAGE, "one run folder or baseline is needed; several only with --merge")
@@ -92,7 +95,7 @@ def predict(
             if value is not None:
                 given[key] = value
         from mmud.baselines.inputs import open_inputs
-        from mmud.baselines.predicting import Request, predict_into
+        from mmud.baselines.predicting import Request, count_asked, predict_into
 
         baseline, run = _baseline(systems[0], given, seed)
         from mmud.evaluators.collecting import Shard
@@ -105,10 +108,16 @@ def predict(
             authors=tuple(author or ()),
             run=run,
         )
+        inputs = open_inputs(data, split)
+        if dry_run:
+            asked = count_asked(baseline, inputs, request)
+            text = table(["task", "asked for"], [[task, count] for task, count in asked.items()])
+            console.result({"tasks": asked, "folder": None}, f"{text}\n\nNothing was written (dry run).")
+            return
         report = predict_into(
             output,
             baseline,
-            open_inputs(data, split),
+            inputs,
             request,
             force=force,
             resume=resume,
