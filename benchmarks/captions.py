@@ -2,6 +2,7 @@
 
     python benchmarks/captions.py                                  synthetic captions, made here from a seed
     python benchmarks/captions.py --captions captions_val2017.json real ones, drawn at random from a COCO file
+    python benchmarks/captions.py --lengths                        no timing: what cutting words off costs in each metric
 
 Each measurement runs in a process of its own with its inputs loaded beforehand, so that nothing is warm and reading files
 does not count. pycocoevalcap tokenises and computes CIDEr alone; ours tokenises and computes every metric it has.
@@ -146,18 +147,35 @@ def measure(side: str, inputs: Path, repeat: int) -> dict[str, Any]:
     return min(runs, key=lambda run: run["cpu"])
 
 
+def print_lengths(seed: int) -> None:
+    """Captions that are the beginning of their only reference of 90 words: all right, only shorter."""
+    from mmud.evaluators.captions.score import score_tokens
+
+    draw = random.Random(seed)
+    references = {str(index): [[f"w{draw.randint(0, 900)}" for _ in range(90)]] for index in range(50)}
+    names = ("cider_d", "cider", "bleu_4", "rouge_l")
+    print(f"| words kept | {' | '.join(names)} |\n|---|---|---|---|---|")
+    for kept in (90, 85, 80, 75, 70):
+        figures = score_tokens(references, {name: group[0][:kept] for name, group in references.items()}).metrics
+        print(f"| {kept} | {' | '.join(f'{figures[name]:.2f}' for name in names)} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--captions", type=Path, help="a COCO captions file to draw captions from")
     parser.add_argument("--work", choices=[*WORKS, "all"], default="all")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each measurement; the least counts")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--lengths", action="store_true", help="print the length table instead")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--measure", choices=list(SIDES), help=argparse.SUPPRESS)
     parser.add_argument("--inputs", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         measure_here(options.measure, options.inputs)
+        return
+    if options.lengths:
+        print_lengths(options.seed)
         return
     if shutil.which("java") is None:
         sys.exit("pycocoevalcap's tokenizer needs Java: install a runtime to compare with it")
@@ -166,7 +184,7 @@ def main() -> None:
         sentences = [" ".join(annotation["caption"].split()) for annotation in annotations]
     else:
         sentences = synthetic_sentences(25_000, random.Random(options.seed))
-    rows = []
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for name in WORKS if options.work == "all" else [options.work]:
             inputs = Path(folder) / f"{name}.json"
