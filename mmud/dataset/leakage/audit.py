@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -248,8 +249,7 @@ def _source_keys(
         for label, images in entry.labels.items():
             for image_number in images:
                 lookup.setdefault(f"{entry.family}:{image_number}", []).append(label)
-    positions: list[int] = []
-    content: list[bytes] = []
+    positions, digests = array("q"), bytearray()
     listed: dict[int, list[str]] = {}
     position = 0
     for number, dataset in enumerate(corpus.datasets):
@@ -259,11 +259,11 @@ def _source_keys(
                 key = image_key(source or "", image or "")
                 if key is not None:
                     positions.append(position)
-                    content.append(text_digest([key]))
+                    digests += text_digest([key])
                     if number == 0 and key in lookup and corpus.cell(position).rank == TRAINING:
                         listed[position] = sorted(lookup[key])
                 position += 1
-    return np.array(positions, dtype=np.int64), digests_of(content), listed
+    return np.array(positions, dtype=np.int64), digests_of([bytes(digests)]), listed
 
 
 def refuse_twice(datasets: Sequence[Dataset]) -> None:

@@ -12,6 +12,7 @@ import hashlib
 import re
 import tempfile
 import unicodedata
+from array import array
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,8 +30,8 @@ _BLOCK = 64
 """Texts that are hashed together: 128 hashes of each of their shingles are held."""
 
 Shingles = NDArray[np.uint64]
-Signature = NDArray[np.uint64]
-"""Shape (n, 32): one key a band."""
+Signature = NDArray[np.uint32]
+"""Shape (n, 32): one key a band. Keys of 32 bits meet by chance now and then; the exact comparison sorts that out."""
 
 _GENERATOR = np.random.default_rng(0x6D6D7564)
 _MULTIPLIERS = _GENERATOR.integers(0, 2**64, BANDS * ROWS, dtype=np.uint64) | np.uint64(1)
@@ -85,7 +86,7 @@ def shingles_of(hashes: Shingles) -> Shingles:
 
 def signatures(texts: Sequence[Shingles]) -> Signature:
     """The bands' keys of texts, none of which is empty: shape (n, 32)."""
-    keys = np.empty((len(texts), BANDS), dtype=np.uint64)
+    keys = np.empty((len(texts), BANDS), dtype=np.uint32)
     for start in range(0, len(texts), _BLOCK):
         part = texts[start : start + _BLOCK]
         joined = np.concatenate(part)
@@ -94,7 +95,8 @@ def signatures(texts: Sequence[Shingles]) -> Signature:
         hashed = joined[None] * _MULTIPLIERS[:, None] + _ADDENDS[:, None]
         least = np.minimum.reduceat(_mixed(hashed), starts, axis=1)
         bands = least.reshape(BANDS, ROWS, len(part))
-        keys[start : start + len(part)] = _mixed((bands * _WEIGHTS[None, :ROWS, None]).sum(axis=1, dtype=np.uint64)).T
+        joint = _mixed((bands * _WEIGHTS[None, :ROWS, None]).sum(axis=1, dtype=np.uint64))
+        keys[start : start + len(part)] = (joint >> np.uint64(32)).astype(np.uint32).T
     return keys
 
 
@@ -111,7 +113,7 @@ class ShingleStore:
     def __init__(self) -> None:
         # The file has no name: it goes with the process, however that ends. `close` closes it.
         self._file = tempfile.TemporaryFile(prefix="mmud-shingles-")  # noqa: SIM115
-        self._ends = [0]
+        self._ends = array("q", [0])
         self._values = np.zeros(0, dtype=np.uint64)
 
     def __len__(self) -> int:

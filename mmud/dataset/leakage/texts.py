@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -43,30 +44,19 @@ class TextMatches:
 
 
 class _Texts:
-    """The texts of one field: a digest for each sample, and shingles for each different text of each split."""
+    """The texts of one field, as flat arrays: positions, digests and band keys; shingles are in a temporary file."""
 
     def __init__(self) -> None:
-        self.positions: list[int] = []
-        self.content: list[bytes] = []
         self.store = ShingleStore()
-        self.members: list[list[int]] = []
-        """Of each different text of a split: the positions that have it."""
-        self.cells: list[int] = []
-        self._numbers: dict[tuple[int, bytes], int] = {}
+        self._positions = array("q")
+        self._digests = bytearray()
         self._hashes = WordHashes()
         self._waiting: list[NDArray[np.uint64]] = []
-        self._keys: list[NDArray[np.uint64]] = []
+        self._keys: list[NDArray[np.uint32]] = []
 
-    def add(self, position: int, cell: int, words: list[str]) -> None:
-        digest = text_digest(words)
-        self.positions.append(position)
-        self.content.append(digest)
-        number = self._numbers.setdefault((cell, digest), len(self.members))
-        if number < len(self.members):
-            self.members[number].append(position)
-            return
-        self.members.append([position])
-        self.cells.append(cell)
+    def add(self, position: int, words: list[str]) -> None:
+        self._positions.append(position)
+        self._digests += text_digest(words)
         shingles = shingles_of(self._hashes(words))
         self.store.append(shingles)
         self._waiting.append(shingles)
@@ -78,13 +68,13 @@ class _Texts:
             self._keys.append(signatures(self._waiting))
             self._waiting = []
 
-    def finish(self) -> tuple[NDArray[np.uint64], Digests]:
-        """Band keys and digests of the different texts: shapes (m, 32) and (m, 2)."""
+    def finish(self) -> tuple[Positions, Digests, NDArray[np.uint32]]:
+        """Positions, digests and band keys of all n texts: shapes (n,), (n, 2) and (n, 32)."""
         self._sign()
         self.store.finish()
-        digests = digests_of(digest for _, digest in self._numbers)
-        self._numbers = {}
-        return (np.concatenate(self._keys) if self._keys else np.zeros((0, BANDS), dtype=np.uint64)), digests
+        keys = np.concatenate(self._keys) if self._keys else np.zeros((0, BANDS), dtype=np.uint32)
+        self._keys = []
+        return np.array(self._positions, dtype=np.int64), digests_of([bytes(self._digests)]), keys
 
 
 def text_matches(
@@ -92,7 +82,7 @@ def text_matches(
 ) -> dict[str, TextMatches]:
     """Captions, questions and sets of phrases that splits share though they should not.
 
-    One pass over the text columns; memory holds some 400 bytes a sample and field, the shingles are in a temporary file.
+    One pass over the text columns; memory holds some 200 bytes a text, the shingles are in a temporary file.
 
     Args:
         corpus: the samples.
@@ -104,30 +94,27 @@ def text_matches(
         each list.
     """
     fields = {name: _Texts() for name in FEWEST_WORDS}
-    phrase_positions: list[int] = []
-    phrase_content: list[bytes] = []
+    phrase_positions, phrase_digests = array("q"), bytearray()
     try:
         for position, texts, phrases in _read(corpus, advance):
-            cell = int(corpus.cell_of[position])
             for name, fewest in FEWEST_WORDS.items():
                 words = words_of(texts[name])
                 if len(words) >= fewest:
-                    fields[name].add(position, cell, words)
+                    fields[name].add(position, words)
             different = sorted({" ".join(words_of(phrase)) for phrase in phrases} - {""})
             enough = sum(phrase.count(" ") + 1 for phrase in different) >= FEWEST_PHRASE_WORDS
             if len(different) >= FEWEST_PHRASES and enough:
                 phrase_positions.append(position)
-                phrase_content.append(text_digest(different))
+                phrase_digests += text_digest(different)
         found = {name: _matches(corpus, held, similarity) for name, held in fields.items()}
-        found["phrases"] = TextMatches(same=exact_matches(corpus, _array(phrase_positions), digests_of(phrase_content)))
+        together = exact_matches(
+            corpus, np.array(phrase_positions, dtype=np.int64), digests_of([bytes(phrase_digests)])
+        )
+        found["phrases"] = TextMatches(same=together)
         return found
     finally:
         for held in fields.values():
             held.store.close()
-
-
-def _array(positions: list[int]) -> Positions:
-    return np.array(positions, dtype=np.int64)
 
 
 def _read(corpus: Corpus, advance: Callable[[int], None] | None) -> Iterator[tuple[int, dict[str, str], list[str]]]:
@@ -146,42 +133,51 @@ def _read(corpus: Corpus, advance: Callable[[int], None] | None) -> Iterator[tup
 
 
 def _matches(corpus: Corpus, texts: _Texts, similarity: float) -> TextMatches:
-    keys, digests = texts.finish()
-    same = exact_matches(corpus, _array(texts.positions), digests_of(texts.content))
+    positions, digests, keys = texts.finish()
+    found = TextMatches(same=exact_matches(corpus, positions, digests))
+    cells = corpus.cell_of[positions]
+    # Of equal texts in a split the first stands for all: a question from a template is compared once, not thousands of times.
+    order = np.lexsort((positions, digests[:, 1], digests[:, 0], cells))
+    another = (cells[order][1:] != cells[order][:-1]) | (digests[order][1:] != digests[order][:-1]).any(axis=1)
+    starts = np.flatnonzero(np.concatenate([[True], another])) if len(order) else np.zeros(0, dtype=np.intp)
+    stops = np.append(starts[1:], len(order))
+    first_of = order[starts]
     best: dict[int, Match] = {}
-    cells = np.array(texts.cells, dtype=np.int64)
     for leaked, other in corpus.cell_pairs():
-        first, second = (np.flatnonzero(cells == corpus.cells.index(cell)) for cell in (leaked, other))
-        for number, match_number, score in _near(texts.store, keys, digests, first, second, similarity):
-            for position in texts.members[number]:
-                known = best.get(position)
+        left, right = (np.flatnonzero(cells[first_of] == corpus.cells.index(cell)) for cell in (leaked, other))
+        for number, candidate, score in _near(texts.store, keys, digests, first_of[left], first_of[right], similarity):
+            group = left[number]
+            for text in order[starts[group] : stops[group]].tolist():
+                known = best.get(text)
                 if known is None or score > known.score:
-                    best[position] = Match(position, texts.members[match_number][0], round(score, 4))
-    return TextMatches(same, [best[position] for position in sorted(best)])
+                    counterpart = int(positions[first_of[right[candidate]]])
+                    best[text] = Match(int(positions[text]), counterpart, round(score, 4))
+    found.near = sorted(best.values(), key=lambda match: match.leaked)
+    return found
 
 
 def _near(
     store: ShingleStore,
-    keys: NDArray[np.uint64],
+    keys: NDArray[np.uint32],
     digests: Digests,
     first: NDArray[np.intp],
     second: NDArray[np.intp],
     similarity: float,
 ) -> Iterator[tuple[int, int, float]]:
-    """For each different text of the first split, the first near-duplicate in the second that the bands bring up."""
-    left = first
+    """For each of some texts, the first near-duplicate among others that bands bring up: places in both lists, the score."""
+    left = np.arange(len(first))
     for band in range(BANDS):
         if not len(left) or not len(second):
             return
         matched: set[int] = set()
-        for i, j in equal_pairs(keys[left, band], keys[second, band]):
-            a, b = left[i], second[j]
+        for i, j in equal_pairs(keys[first[left], band], keys[second, band]):
+            a, b = first[left[i]], second[j]
             # Pairs that an earlier band brought up were compared then; equal texts are no near-duplicates.
             fresh = (keys[a, :band] != keys[b, :band]).all(axis=1) & (digests[a] != digests[b]).any(axis=1)
-            for number, candidate in zip(a[fresh].tolist(), b[fresh].tolist(), strict=True):
+            for number, candidate in zip(left[i[fresh]].tolist(), j[fresh].tolist(), strict=True):
                 if number in matched:
                     continue
-                score = jaccard(store[number], store[candidate])
+                score = jaccard(store[int(first[number])], store[int(second[candidate])])
                 if score >= similarity:
                     matched.add(number)
                     yield number, candidate, score
