@@ -142,11 +142,11 @@ class CocoSource(Source):
         if image.width is None or image.height is None:
             raise MmudError(codes.SIZE_UNKNOWN, where=Place(sample=item.key))
         findings: list[Finding] = []
-        labelled = []
-        for number, position in enumerate(payload.annotations, start=1):
-            annotation = file.annotation(position, findings, item.key)
-            place = file.place(position, item.key, number)
-            labelled.append(Labelled(annotation, place, ann_id=whole(annotation.get("id"))))
+        annotations = file.annotations(payload.annotations, findings, item.key)
+        labelled = [
+            Labelled(annotation, file.place(position, item.key, number), ann_id=whole(annotation.get("id")))
+            for number, (position, annotation) in enumerate(zip(payload.annotations, annotations, strict=True), start=1)
+        ]
         objects = masked_objects(labelled, image.height, image.width, file.categories, findings)
         sample = Sample(
             sample_id=item.key,

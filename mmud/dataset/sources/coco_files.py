@@ -5,7 +5,7 @@ each of them stands is remembered.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -80,19 +80,13 @@ class CocoFile:
         self._lengths = array("q")
         self._lines = array("q")
         self._positions: dict[int, int] = {}
-        self._stream: BinaryIO | None = None
         self._tally = tally
         self._wanted = wanted
         self._read()
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy for another process opens the file itself, and has no use for the file's findings.
-        return {**self.__dict__, "_stream": None, "_tally": Tally(), "_wanted": None}
-
-    def close(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+        # A copy for another process has no use for the file's findings.
+        return {**self.__dict__, "_tally": Tally(), "_wanted": None}
 
     # -- reading the file ------------------------------------------------------------------------------------------------
 
@@ -100,15 +94,12 @@ class CocoFile:
         self._tally.note(code, message, Place(file=str(self.path), line=line))
 
     def _read(self) -> None:
-        seen: set[str] = set()
-        for element in JsonScanner(self.path, self._tally).elements():
-            if element.key not in seen:
-                seen.add(element.key)
-                if element.key and element.key not in INSTANCES_KEYS:
-                    self._note(codes.JSON_EXTRA_KEY, f"key {element.key!r:.60} is not read", element.line)
+        scanner = JsonScanner(self.path, self._tally)
+        for element in scanner.elements():
             if element.listed:
                 self._take(element)
-        if not {"images", "annotations"} <= seen and not self._ids and not self.images:
+        _note_extra_keys(scanner, INSTANCES_KEYS, self._note)
+        if not {"images", "annotations"} <= scanner.keys.keys():
             message = "an object with images and annotations is expected"
             raise MmudError(codes.JSON_SHAPE, message, Place(file=str(self.path)))
         for image_id, license_id in self._image_licenses.items():
@@ -208,21 +199,25 @@ class CocoFile:
         groups = np.split(order, starts[1:])
         return {int(number): tuple(group.tolist()) for number, group in zip(numbers, groups, strict=True)}
 
-    def annotation(self, position: int, findings: list[Finding], sample: str) -> dict[str, Any]:
-        """An annotation, read from the file.
+    def annotations(self, positions: Sequence[int], findings: list[Finding], sample: str) -> list[dict[str, Any]]:
+        """Annotations, read from the file.
 
         Args:
-            position: as `position` and `by_image` give it.
-            findings: takes what is odd about its JSON.
-            sample: for their place.
+            positions: as `position` and `by_image` give them.
+            findings: takes what is odd about their JSON.
+            sample: for its place.
 
         Raises:
-            MmudError: MM714 when the file was changed since it was read.
+            MmudError: MM714 when the file was changed since it was listed.
         """
-        if self._stream is None:
-            self._stream = open_file(self.path)
-        self._stream.seek(self._starts[position])
-        data = self._stream.read(self._lengths[position])
+        if not positions:
+            return []
+        with open_file(self.path) as stream:
+            return [self._annotation(stream, position, findings, sample) for position in positions]
+
+    def _annotation(self, stream: BinaryIO, position: int, findings: list[Finding], sample: str) -> dict[str, Any]:
+        stream.seek(self._starts[position])
+        data = stream.read(self._lengths[position])
         place = Place(sample=sample, file=str(self.path), line=self._lines[position])
 
         def note(code: Code, message: str, where: Place) -> None:
@@ -241,6 +236,12 @@ class CocoFile:
         return Place(sample=sample, object=number, file=str(self.path), line=self._lines[position])
 
 
+def _note_extra_keys(scanner: JsonScanner, known: frozenset[str], note: Callable[[Code, str, int], None]) -> None:
+    for key, line in scanner.keys.items():
+        if key not in known:
+            note(codes.JSON_EXTRA_KEY, f"key {shown(key)} is not read", line)
+
+
 def read_captions(path: Path, tally: Tally) -> dict[int, list[str]]:
     """The captions of a COCO captions file: image id -> its captions in the file's order, as they stand there.
 
@@ -248,14 +249,10 @@ def read_captions(path: Path, tally: Tally) -> dict[int, list[str]]:
         MmudError: MM002, MM71x; MM714 when the file holds no annotations.
     """
     found: dict[int, list[str]] = {}
-    seen: set[str] = set()
     ids: set[int] = set()
-    for element in JsonScanner(path, tally).elements():
+    scanner = JsonScanner(path, tally)
+    for element in scanner.elements():
         place = Place(file=str(path), line=element.line)
-        if element.key not in seen:
-            seen.add(element.key)
-            if element.key and element.key not in CAPTIONS_KEYS:
-                tally.note(codes.JSON_EXTRA_KEY, f"key {element.key!r:.60} is not read", place)
         if element.key != "annotations" or not element.listed:
             continue
         value = element.value if isinstance(element.value, dict) else {}
@@ -268,7 +265,10 @@ def read_captions(path: Path, tally: Tally) -> dict[int, list[str]]:
         if number is not None:
             ids.add(number)
         found.setdefault(image_id, []).append(encodable(caption))
-    if "annotations" not in seen:
+    _note_extra_keys(
+        scanner, CAPTIONS_KEYS, lambda code, text, line: tally.note(code, text, Place(file=str(path), line=line))
+    )
+    if "annotations" not in scanner.keys:
         raise MmudError(codes.JSON_SHAPE, "an object with annotations is expected", Place(file=str(path)))
     return found
 

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 USUAL_FRAME = ("##Question: ", " \n##Answer: <SEP> ", "")
 """What stands before the question, between question and answer, and after the answer in most records."""
 
-_WHOLE = re.compile(
-    r"(\s*\#\#\s*Question\s*:?\s*)(.*?)(\s*\#\#\s*Answer\s*:?\s*<SEP>\s*)(.*?)(\s*)", re.DOTALL | re.IGNORECASE
-)
-_WITHOUT_SEPARATOR = re.compile(
-    r"(\s*(?:\#\#\s*)?Question\s*:?\s*)(.*?)(\s*(?:\#\#\s*)?Answer\s*:\s*)(.*?)(\s*)", re.DOTALL | re.IGNORECASE
-)
-_SEPARATOR_ALONE = re.compile(
-    r"(\s*(?:\#\#\s*Question\s*:?\s*)?)(.*?)(\s*<SEP>\s*)(.*?)(\s*)", re.DOTALL | re.IGNORECASE
-)
+# All quantifiers are possessive, so that no text, however made, takes more than a walk along it.
+_HEAD = re.compile(r"\s*+##\s*+Question\s*+:?+", re.IGNORECASE)
+_BARE_HEAD = re.compile(r"\s*+Question\s*+:", re.IGNORECASE)
+_MIDDLE = re.compile(r"##\s*+Answer\s*+:?+\s*+<SEP>", re.IGNORECASE)
+_ANSWER_ALONE = re.compile(r"(?:##\s*+)?+Answer\s*+:", re.IGNORECASE)
+_SEPARATOR_ALONE = re.compile("<SEP>", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +41,29 @@ def split_enriched_text(text: str) -> EnrichedText:
     if text.startswith(head):
         # The usual form, without a regular expression: some 36,000 of them are read.
         question, found, answer = text[len(head) :].partition(middle)
-        if found and question == question.strip() and answer == answer.strip() and "<SEP>" not in answer:
-            return EnrichedText(question, answer, USUAL_FRAME, usual="##" not in question)
-    match = _WHOLE.fullmatch(text)
-    if match:
-        usual = "##" not in match[2] and "<sep>" not in match[4].lower()
-        return EnrichedText(match[2], match[4], (match[1], match[3], match[5]), usual)
-    match = _WITHOUT_SEPARATOR.fullmatch(text) or _SEPARATOR_ALONE.fullmatch(text)
-    if match:
-        return EnrichedText(match[2], match[4], (match[1], match[3], match[5]), usual=False)
-    answer = text.strip()
-    start = len(text) - len(text.lstrip())
-    return EnrichedText("", answer, (text[:start], "", text[start + len(answer) :]), usual=False)
+        plain = found and "##" not in question and "<SEP>" not in answer
+        if plain and question == question.strip() and answer == answer.strip():
+            return EnrichedText(question, answer, USUAL_FRAME, usual=True)
+    start = _HEAD.match(text) or _BARE_HEAD.match(text)
+    after = start.end() if start else 0
+    between = _MIDDLE.search(text, after)
+    usual = between is not None and start is not None and "#" in start[0]
+    if between is None and start is not None:
+        between = _ANSWER_ALONE.search(text, after)
+    between = between or _SEPARATOR_ALONE.search(text, after)
+    if between is None:
+        return _pieces(text, 0, 0, 0, usual=False)
+    again = _SEPARATOR_ALONE.search(text, between.end()) or _MIDDLE.search(text, between.end())
+    return _pieces(text, after, between.start(), between.end(), usual and again is None)
+
+
+def _pieces(text: str, question_from: int, question_to: int, answer_from: int, usual: bool) -> EnrichedText:
+    question, answer = text[question_from:question_to], text[answer_from:]
+    # White space around both belongs to the frame.
+    question_from += len(question) - len(question.lstrip())
+    answer_from += len(answer) - len(answer.lstrip())
+    question, answer = question.strip(), answer.strip()
+    question_end, answer_end = question_from + len(question), answer_from + len(answer)
+    return EnrichedText(
+        question, answer, (text[:question_from], text[question_end:answer_from], text[answer_end:]), usual
+    )

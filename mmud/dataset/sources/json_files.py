@@ -144,6 +144,9 @@ class JsonScanner:
     Args:
         path: the file.
         tally: takes findings; see `load_json`. (A key given twice is looked for in the outermost object alone.)
+
+    Attributes:
+        keys: of the outermost object, those met so far, each with its line.
     """
 
     def __init__(self, path: Path, tally: Tally) -> None:
@@ -152,6 +155,7 @@ class JsonScanner:
         self._place = Place(file=str(path))
         self._constants: list[str] = []
         self._decoder = json.JSONDecoder(parse_constant=self._constants.append)
+        self.keys: dict[str, int] = {}
         self._text = ""
         self._position = 0
         self._base = 0
@@ -187,7 +191,6 @@ class JsonScanner:
                 raise self._error("more follows after the end of the JSON value")
 
     def _object(self) -> Iterator[Element]:
-        seen: set[str] = set()
         self._position += 1
         if self._peek() == "}":
             self._position += 1
@@ -196,10 +199,10 @@ class JsonScanner:
             if self._peek() != '"':
                 raise self._error("a key in double quotes is expected")
             name = self._element("", listed=False).value
-            if name in seen:
+            if name in self.keys:
                 place = _at(self._place, self._line())
                 self._tally.note(codes.JSON_DUPLICATE_KEY, f"key {name!r:.60} is given twice", place)
-            seen.add(name)
+            self.keys.setdefault(name, self._line())
             self._expect(":")
             if self._peek() == "[":
                 yield from self._list(name)
@@ -241,10 +244,11 @@ class JsonScanner:
                 raise MmudError(codes.JSON_TOO_LARGE, message, _at(self._place, self._line()))
             self._refill()
         line = self._line()
-        for name in self._constants:
-            self._tally.note(codes.JSON_NOT_FINITE, f"{name} stands for a number", _at(self._place, line))
         if not self._text.isascii() and not (raw := self._text[start:end]).isascii():
             value = parse_json(raw.encode("latin-1"), self._place, self._tally.note, line)
+        else:
+            for name in self._constants:
+                self._tally.note(codes.JSON_NOT_FINITE, f"{name} stands for a number", _at(self._place, line))
         self._position = end
         return Element(key, value, self._base + start, end - start, line, listed)
 

@@ -153,6 +153,9 @@ class OfficialSource(Source):
         findings += reader.findings
         if self._features is not None:
             findings += self._check_feature(name, item.key, reader.official)
+        if path is None:
+            # No image to take the name from when the record is written again.
+            reader.official.setdefault("path", encodable(record[0]))
         number = coco_number(name)
         sample = construct(
             Sample,

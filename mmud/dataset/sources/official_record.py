@@ -5,7 +5,7 @@ again:
 
 - ``index``: the record's position in its file;
 - ``caption_len``, ``enriched_text_len``: the token counts, where the record has them;
-- ``path``: the image path, where it is more than the file's name;
+- ``path``: the image path, where it is more than the image file's name;
 - ``frame``: what stands around question and answer, where it is not the usual;
 - ``enriched_text``: the whole text, where question and answer do not hold it unchanged;
 - ``parts``: object number -> the counts of its mask's parts, where run lengths are not one part in canonical form;

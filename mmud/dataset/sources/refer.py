@@ -269,8 +269,9 @@ class ReferSource(Source):
         if image.width is None or image.height is None:
             raise MmudError(codes.SIZE_UNKNOWN, where=Place(sample=item.key))
         findings: list[Finding] = []
+        annotations = self._annotations(payload.objects, item.key, findings)
         labelled = [
-            self._labelled(referred, number, item.key, findings)
+            self._labelled(referred, annotations.get(referred.annotation), number, item.key, findings)
             for number, referred in enumerate(payload.objects, start=1)
         ]
         categories: dict[int, str] = {}
@@ -302,19 +303,33 @@ class ReferSource(Source):
         )
         return Converted(sample, findings)
 
-    def _labelled(self, referred: ReferredObject, number: int, sample: str, findings: list[Finding]) -> Labelled:
-        refs = referred.refs
-        place = Place(sample=sample, object=number, file=str(self._files[0].path))
-        annotation = None
-        position = referred.annotation
+    def _annotations(
+        self, objects: tuple[ReferredObject, ...], sample: str, findings: list[Finding]
+    ) -> dict[int | None, tuple[dict[str, Any], CocoFile, int]]:
+        """Position over all instances files -> annotation, its file, and its position there."""
+        found: dict[int | None, tuple[dict[str, Any], CocoFile, int]] = {}
+        base = 0
         for coco in self._coco:
-            if position is None:
-                break
-            if position < len(coco):
-                annotation = coco.annotation(position, findings, sample)
-                place = coco.place(position, sample, number)
-                break
-            position -= len(coco)
+            wanted = [it.annotation - base for it in objects if it.annotation is not None]
+            here = [position for position in wanted if 0 <= position < len(coco)]
+            for position, annotation in zip(here, coco.annotations(here, findings, sample), strict=True):
+                found[base + position] = annotation, coco, position
+            base += len(coco)
+        return found
+
+    def _labelled(
+        self,
+        referred: ReferredObject,
+        found: tuple[dict[str, Any], CocoFile, int] | None,
+        number: int,
+        sample: str,
+        findings: list[Finding],
+    ) -> Labelled:
+        refs = referred.refs
+        annotation = found[0] if found else None
+        place = Place(sample=sample, object=number, file=str(self._files[0].path))
+        if found:
+            place = found[1].place(found[2], sample, number)
         if refs[0].ann_id is None:
             message = f"{refs[0].dataset} ref {refs[0].ref_id} names no annotation"
             findings.append(Finding(codes.REF_WITHOUT_ANNOTATION, place, message))

@@ -37,7 +37,8 @@ def scanned(path: Path, tally: Tally) -> Any:
     table: dict[str, Any] = {}
     listed: list[Any] = []
     data = path.read_bytes()
-    for element in JsonScanner(path, tally).elements():
+    scanner = JsonScanner(path, tally)
+    for element in scanner.elements():
         # Where an element stands is what reading it again relies on.
         parse_json(data[element.start : element.start + element.length], Place(), lambda *found: None)
         if element.listed and element.key == "":
@@ -46,6 +47,7 @@ def scanned(path: Path, tally: Tally) -> Any:
             table.setdefault(element.key, []).append(element.value)
         else:
             table[element.key] = element.value
+    assert table.keys() - {""} <= scanner.keys.keys()
     return table, listed
 
 
