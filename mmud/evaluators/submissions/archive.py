@@ -6,10 +6,10 @@ its bound: what an archive announces about itself is not believed.
 
 from __future__ import annotations
 
+import errno
 import re
 import stat
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -161,8 +161,15 @@ def unpack(path: Path, folder: Path, report: Callable[[Finding], None], limits: 
                 target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 total += _unpack_one(archive, info, target, limits.total_bytes - total, name)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError, ValueError) as error:
+    except MmudError:
+        raise
+    except Exception as error:  # zipfile and its decompressors fail on hostile bytes in many ways
         raise MmudError(codes.ARCHIVE_UNREADABLE, f"{type(error).__name__}: {error}", Place(file=str(path))) from error
+    except OSError as error:
+        # A directory that points before the archive's first byte ends in a seek that the system refuses.
+        if error.errno != errno.EINVAL:
+            raise
+        raise MmudError(codes.ARCHIVE_UNREADABLE, f"a position outside it: {error}", Place(file=str(path))) from error
 
 
 def _unpack_one(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, left: int, name: str) -> int:
