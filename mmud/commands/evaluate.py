@@ -67,6 +67,10 @@ ExtractorOption = Annotated[
 ]
 WeightsOption = Annotated[str | None, typer.Option("--weights", metavar="PATH", help="The extractor's network.")]
 ModeOption = Annotated[str | None, typer.Option("--mode", metavar="NAME", help="The extractor's mode.")]
+AcceptHashOption = Annotated[
+    str | None, typer.Option("--accept-hash", metavar="SHA256", help="Use weights other than the published ones.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="Where the network runs, as torch names it.")]
 ReferenceOption = Annotated[
     Path | None,
     typer.Option("--reference-features", metavar="FILE", help="The real images' features: .npz or JSON lines."),
@@ -107,6 +111,8 @@ def evaluate(
     extractor: ExtractorOption = None,
     weights: WeightsOption = None,
     mode: ModeOption = None,
+    accept_hash: AcceptHashOption = None,
+    device: DeviceOption = "cpu",
     reference_features: ReferenceOption = None,
     blind: BlindFlag = False,
     replicates: ReplicatesOption = 1000,
@@ -134,29 +140,27 @@ def evaluate(
     elif rows is not None:
         found = rescore(RowTable.read(rows), protocol=protocol, metrics=split_names(metrics), **shared)
     else:
-        from mmud.evaluators.base import BUILT_IN
-
-        assert data is not None
-        settings = {
-            "extractor": extractor,
-            "weights": weights,
-            "mode": mode,
-            "reference_features": None if reference_features is None else str(reference_features),
-        }
         found = _evaluate(
             console,
             given[0],
             data,
+            evaluators=split_names(evaluators),
+            generation={
+                "extractor": extractor,
+                "weights": weights,
+                "mode": mode,
+                "accept_hash": accept_hash,
+                "device": device,
+                "reference_features": reference_features,
+            },
             split=split,
             tasks=split_names(tasks) or None,
             metrics=split_names(metrics),
             protocol=protocol or "mmud",
             match=match,
-            evaluators=(*BUILT_IN, *split_names(evaluators)),
             shard=parse_shard(shard),
             allow_partial=allow_partial,
             limit=limit,
-            extras={"generation": {key: value for key, value in settings.items() if value is not None}},
             **shared,
         )
     if blind:
@@ -165,13 +169,25 @@ def evaluate(
         _finish(console, found, output, dry_run)
 
 
-def _evaluate(console: Console, predictions: Path, data: Path, **options: Any) -> Evaluation:
+def _evaluate(
+    console: Console,
+    predictions: Path,
+    data: Path | None,
+    evaluators: list[str],
+    generation: dict[str, Any],
+    **options: Any,
+) -> Evaluation:
     """Evaluate with progress; findings that refuse the predictions are listed before the error ends the command."""
     from mmud.dataset.store import Dataset
+    from mmud.evaluators.base import BUILT_IN
     from mmud.evaluators.checking import RefusedPredictions
     from mmud.evaluators.evaluation import evaluate
 
+    assert data is not None
     dataset = Dataset(data)
+    options["evaluators"] = (*BUILT_IN, *evaluators)
+    # Kept in rows.parquet as JSON, so paths become text.
+    options["extras"] = {"generation": {key: str(value) for key, value in generation.items() if value is not None}}
     try:
         with console.progress("samples", dataset.length(options["split"])) as bar:
             return evaluate(predictions, dataset, progress=bar.advance, **options)

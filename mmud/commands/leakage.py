@@ -112,6 +112,10 @@ def leakage(
     findings = found.findings()
     value: dict[str, Any] = found.to_dict(findings)
     lines = _lines(found)
+    if request.against:
+        listed = len(set().union(*(entry.keys for entry in request.against)))
+        value["listed_images"] = listed
+        lines += ["", f"{listed:,} listed images: {len(found.listed):,} training samples show one of them."]
     threshold = fail_on.threshold
     removed: list[int] = []
     if output is not None:

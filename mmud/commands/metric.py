@@ -10,6 +10,8 @@ import typer
 from mmud import codes
 from mmud.commands.common import Console, JsonFlag, QuietFlag, SeedOption, VerboseFlag, table
 from mmud.commands.evaluate import (
+    AcceptHashOption,
+    DeviceOption,
     MetricsOption,
     ModeOption,
     PartialFlag,
@@ -37,10 +39,6 @@ EmptyFlag = Annotated[
     bool,
     typer.Option("--missing-as-empty", help="Take an empty caption for images that have none; the signature says so."),
 ]
-AcceptHashOption = Annotated[
-    str | None, typer.Option("--accept-hash", metavar="SHA256", help="Use weights other than the published ones.")
-]
-DeviceOption = Annotated[str, typer.Option("--device", help="Where the network runs, as torch names it.")]
 ExtractorOption = Annotated[str, typer.Option("--extractor", metavar="NAME", help="What makes the features.")]
 ProtocolOption = Annotated[
     str, typer.Option("--protocol", metavar="NAME", help='One protocol, several by commas, or "all".')

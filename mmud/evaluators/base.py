@@ -69,7 +69,8 @@ class Options:
         match: how reasoning masks find their objects: "tag" or "hungarian".
         metrics: the names asked for; None for each evaluator's own choice.
         by_category: in referring, objects are asked for by their category, since no object of the split has a phrase.
-        extras: settings of single evaluators by name, as in ``{"generation": {"extractor": "features"}}``.
+        extras: settings of single evaluators by name, as in ``{"generation": {"extractor": "features"}}``. They are for making
+            rows and are not kept with them: what figures need besides rows is the evaluator's `state`.
     """
 
     protocols: tuple[str, ...] = ("mmud",)

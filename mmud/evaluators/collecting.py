@@ -237,7 +237,6 @@ class Collector:
                 "by_category": options.by_category,
                 "metrics": None if options.metrics is None else sorted(options.metrics),
                 "registered": self.registered,
-                "extras": {name: dict(values) for name, values in options.extras.items()},
                 "limit": limit,
             },
             "states": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mmud.errors import MmudError
 from mmud.evaluators import codes
-from mmud.evaluators.base import Evaluator, Figures, Metric, Options
+from mmud.evaluators.base import Evaluator, Figures, Metric
 from mmud.evaluators.evaluation import options_of_rows
 from mmud.evaluators.rows import RowTable, image_numbers
 from mmud.evaluators.scoring import Scorer, number
@@ -123,9 +123,7 @@ def compare_rows(
     """
     _check_comparable(first, second)
     options = options_of_rows(first)
-    chosen = Options(
-        protocols=(protocol or options.protocols[0],), match=options.match, metrics=None, extras=options.extras
-    )
+    chosen = replace(options, protocols=(protocol or options.protocols[0],), metrics=None)
     resampler = resampler or Resampler()
     found: dict[str, dict[str, MetricComparison]] = {}
     samples: dict[str, int] = {}

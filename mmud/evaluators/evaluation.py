@@ -186,11 +186,7 @@ def evaluation_of(
     for name in by:
         check_choice(name, SLICES, "--by")
     kept = options_of_rows(rows)
-    chosen = (
-        kept
-        if options is None
-        else replace(options, match=kept.match, by_category=kept.by_category, extras=kept.extras)
-    )
+    chosen = kept if options is None else replace(options, match=kept.match, by_category=kept.by_category)
     resampler = resampler or Resampler()
     scorer = Scorer(chosen, resampler, tuple(by))
     tasks = scorer.score(rows)
@@ -207,7 +203,6 @@ def options_of_rows(rows: RowTable) -> Options:
         match=said["match"],
         metrics=None if metrics is None else frozenset(metrics),
         by_category=said["by_category"],
-        extras=said["extras"],
     )
 
 

@@ -32,6 +32,7 @@ from mmud.files import require
 from mmud.records import Prediction, Sample, Task
 
 SUBMITTED = "features"
+_SET_UP_WITH = ("weights", "mode", "accept_hash", "device", "model")
 _CLIP_ROWS = ("clip_score", "clip_similarity")
 
 
@@ -78,8 +79,8 @@ def _read_feature_lines(path: Path) -> dict[str, Any]:
 class GenerationEvaluator(Evaluator):
     """Fréchet and kernel distances between generated and real images, and the error of their features, sample by sample.
 
-    Options (``extras["generation"]``): ``extractor``, ``weights``, ``mode``, ``device``, ``model``; ``reference_features``, a
-    file of the real images' features, for the extractor ``features``.
+    Options (``extras["generation"]``): ``extractor``, and what it is set up with (``weights``, ``mode``, ``accept_hash``,
+    ``device``, ``model``); ``reference_features``, a file of the real images' features, for the extractor ``features``.
     """
 
     name: ClassVar[str] = "generation"
@@ -111,9 +112,7 @@ class GenerationEvaluator(Evaluator):
     def extractor(self) -> Extractor:
         if self._extractor is None:
             assert self._extractor_name is not None
-            known = {
-                key: self.settings[key] for key in ("weights", "mode", "device", "model") if self.settings.get(key)
-            }
+            known = {key: self.settings[key] for key in _SET_UP_WITH if self.settings.get(key)}
             self._extractor = open_extractor(self._extractor_name, ExtractorOptions(**known))
         return self._extractor
 

@@ -365,6 +365,11 @@ def test_the_command(planted: Dataset, tmp_path: Path, capsys: pytest.CaptureFix
         ("MM655", "test", "test2"): 1,
     }
     assert len(value["findings"]) == 6
+    (tmp_path / "ids.json").write_text("[5, 900, 123456]")
+    assert run(["leakage", folder, "-q", "--json", "--against", str(tmp_path / "ids.json")]) == 3
+    value = json.loads(capsys.readouterr().out)
+    assert value["listed_images"] == 3
+    assert {"code": "MM651", "from": "train", "to": "ids", "samples": 2} in value["reported"]
     assert run(["leakage", folder, "-q", "--fail-on", "never"]) == 0
     assert "MM650" in capsys.readouterr().out
 

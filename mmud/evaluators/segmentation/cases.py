@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mmud.annotations import tags
+from mmud.annotations import codes, tags
 from mmud.annotations.masks import Mask, areas
 from mmud.errors import MmudError, Place
-from mmud.evaluators import codes
 from mmud.evaluators.base import Case
 from mmud.evaluators.checking import check_segmentations, trusted
 from mmud.evaluators.segmentation.labels import Label
@@ -198,6 +197,6 @@ def _labels(cases: Sequence[Case], wanted: Sequence[Sequence[int]]) -> list[Mapp
         assert mask is not None
         if mask.size != (sample.height, sample.width):
             message = f"the label is {mask.height} x {mask.width}, the image {sample.height} x {sample.width}"
-            raise MmudError(codes.MASK_OTHER_SIZE, message, place)
+            raise MmudError(codes.MASK_SIZE, message, place)
         found[row][index] = Label(mask, sample.objects[index].polygons)
     return list(found)
