@@ -29,7 +29,7 @@ BATCH = 1000
 
 CATEGORIES = {1: "person", 3: "car", 17: "cat", 18: "dog", 44: "bottle", 62: "chair", 67: "dining table", 72: "tv"}
 _WORD_TEXT = """
-the a wooden bright table man woman left right window standing near behind holding small large red
+the wooden bright table man woman left right window standing near behind holding small large red
 blue green street kitchen dog cat chair bottle car person sits looks with and on under beside
 several people light open white black corner foreground background wall floor plate glass bag hat
 shirt road tree building sky grass water boat
@@ -200,7 +200,10 @@ class PickleStream:
     def _save_list(self, value: list[Any]) -> None:
         self._frame += b"]"
         self._memoize()
-        if not value:
+        if len(value) < 2:
+            for item in value:
+                self._save(item)
+                self._frame += b"a"
             return
         self._frame += b"("
         if all(type(item) is float for item in value):

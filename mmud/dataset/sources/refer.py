@@ -269,6 +269,9 @@ class ReferSource(Source):
         if image.width is None or image.height is None:
             raise MmudError(codes.SIZE_UNKNOWN, where=Place(sample=item.key))
         findings: list[Finding] = []
+        if self._instances and not self._coco:
+            # A copy that has not listed its items: the same files give the same positions.
+            self._coco = self._read_instances(self._read_refs())
         annotations = self._annotations(payload.objects, item.key, findings)
         labelled = [
             self._labelled(referred, annotations.get(referred.annotation), number, item.key, findings)
