@@ -306,9 +306,14 @@ def _checked_polygon(polygon: Sequence[float]) -> NDArray[np.float64]:
 
 def areas(masks: Sequence[Mask]) -> NDArray[np.int64]:
     """Foreground pixels of each mask, shape (n,)."""
-    out = np.empty(len(masks), dtype=np.int64)
-    for start in range(0, len(masks), _AREA_BATCH):
-        part = [mask.to_coco() for mask in masks[start : start + _AREA_BATCH]]
+    return _areas_of([mask.to_coco() for mask in masks])
+
+
+def _areas_of(rles: Sequence[dict[str, Any]]) -> NDArray[np.int64]:
+    """Foreground pixels of pycocotools' RLEs, in batches that it can count."""
+    out = np.empty(len(rles), dtype=np.int64)
+    for start in range(0, len(rles), _AREA_BATCH):
+        part = rles[start : start + _AREA_BATCH]
         out[start : start + len(part)] = coco.area(part)
     return out
 
@@ -337,8 +342,5 @@ def intersections_and_unions(
         size = [a.height, a.width]
         both.append(coco.merge([{"size": size, "counts": a.counts}, {"size": size, "counts": b.counts}], 1))
     total = areas(first) + areas(second)
-    shared = np.empty(len(both), dtype=np.int64)
-    for start in range(0, len(both), _AREA_BATCH):
-        part = both[start : start + _AREA_BATCH]
-        shared[start : start + len(part)] = coco.area(part)
+    shared = _areas_of(both)
     return shared, total - shared

@@ -82,6 +82,7 @@ def build(
 ) -> None:
     from mmud.dataset.build import build as run_build
     from mmud.dataset.recipe import Recipe
+    from mmud.dataset.split.run import parse_shares
 
     console = Console(json, quiet, verbose)
     folders, keeping = _split_images(images or [])
@@ -104,7 +105,7 @@ def build(
             sources=tuple(tables),
             images=keeping or "embed",  # type: ignore[arg-type]
             shard_rows=shard_size,
-            split=_parse_ratios(ratios) if ratios else None,
+            split=parse_shares(ratios) if ratios else None,
             seed=seed,
             limit=limit,
         )
@@ -202,16 +203,3 @@ def _parse_also(text: str) -> dict[str, Any]:
         given[key] = parsed if before is None else [*(before if isinstance(before, list) else [before]), parsed]
         position += 1
     return _table(words[0], given, [])
-
-
-def _parse_ratios(text: str) -> dict[str, float]:
-    shares = {}
-    for part in text.split(","):
-        name, equals, share = part.partition("=")
-        try:
-            shares[name.strip()] = float(share)
-        except ValueError:
-            equals = ""
-        if not equals:
-            raise MmudError(codes.USAGE, f"--split takes NAME=SHARE,…, as in train=0.8,test=0.2, not {text!r}")
-    return shares

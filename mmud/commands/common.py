@@ -7,12 +7,13 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from mmud.errors import Finding
+from mmud.errors import Finding, Severity
 
 T = TypeVar("T")
 
@@ -30,6 +31,19 @@ LimitOption = Annotated[
 ]
 DatasetArgument = Annotated[Path, typer.Argument(metavar="DIR", help="A dataset folder, as `mmud build` makes it.")]
 OutputOption = Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="Where to write.")]
+
+
+class FailOn(StrEnum):
+    """Findings of this severity or worse end in exit code 3."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+    NEVER = "never"
+
+    @property
+    def threshold(self) -> Severity | None:
+        return None if self is FailOn.NEVER else Severity[self.name]
 
 
 class Console:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +12,7 @@ from mmud.commands.common import (
     Console,
     DatasetArgument,
     DryRunFlag,
+    FailOn,
     ForceFlag,
     JsonFlag,
     QuietFlag,
@@ -24,19 +24,6 @@ from mmud.errors import ExitCode, MmudError, Severity
 
 if TYPE_CHECKING:
     from mmud.dataset.leakage.audit import Audit
-
-
-class FailOn(StrEnum):
-    """Findings of this severity or worse end in exit code 3."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    INFO = "info"
-    NEVER = "never"
-
-    @property
-    def threshold(self) -> Severity | None:
-        return None if self is FailOn.NEVER else Severity[self.name]
 
 
 def register(app: typer.Typer) -> None:

@@ -13,6 +13,7 @@ from mmud.errors import ExitCode, MmudError
 
 if TYPE_CHECKING:
     from mmud.evaluators.submissions.check import CheckReport
+    from mmud.evaluators.submissions.expectations import Expectations
 
 SubmissionArgument = Annotated[Path, typer.Argument(metavar="SUBMISSION", help="A folder of predictions, or a zip.")]
 DataOption = Annotated[
@@ -38,7 +39,7 @@ def check(
     quiet: QuietFlag = False,
 ) -> None:
     console = Console(json, quiet)
-    report = _check(console, submission, data, split, images)
+    _, report = _check(console, submission, data, split, images)
     console.result(report.to_dict(), _text(report))
     if not report.accepted:
         raise typer.Exit(ExitCode.PREDICTIONS)
@@ -60,7 +61,6 @@ def pack(
     quiet: QuietFlag = False,
 ) -> None:
     from mmud.evaluators.predictions import PredictionFolder
-    from mmud.evaluators.submissions.expectations import expectations
     from mmud.evaluators.submissions.pack import pack_submission
     from mmud.files import refuse_existing
 
@@ -68,7 +68,7 @@ def pack(
     refuse_existing(output, force)
     if not submission.is_dir():
         raise MmudError(codes.USAGE, f"{submission} is no folder: a zip is packed already")
-    report = _check(console, submission, data, split, images)
+    expected, report = _check(console, submission, data, split, images)
     if not report.accepted:
         console.result(report.to_dict(), _text(report))
         raise typer.Exit(ExitCode.PREDICTIONS)
@@ -79,7 +79,7 @@ def pack(
     packed = pack_submission(
         PredictionFolder(submission),
         output,
-        expectations(data, split),
+        expected,
         name=name,
         authors=author,
         system={key: value for key, value in sizes.items() if value is not None},
@@ -89,7 +89,9 @@ def pack(
     console.result({**report.to_dict(), "packed": about}, f"{_text(report)}\n{text}")
 
 
-def _check(console: Console, submission: Path, data: Path, split: str, images: bool) -> CheckReport:
+def _check(
+    console: Console, submission: Path, data: Path, split: str, images: bool
+) -> tuple[Expectations, CheckReport]:
     from mmud.evaluators.submissions.check import check_submission
     from mmud.evaluators.submissions.expectations import expectations
 
@@ -97,7 +99,7 @@ def _check(console: Console, submission: Path, data: Path, split: str, images: b
     with console.progress("predictions", sum(map(len, expected.tasks.values()))) as bar:
         report = check_submission(submission, expected, images=images, advance=bar.advance)
     console.findings(report.log.kept)
-    return report
+    return expected, report
 
 
 def _text(report: CheckReport) -> str:

@@ -14,6 +14,7 @@ from mmud.commands.common import (
     Console,
     DatasetArgument,
     DryRunFlag,
+    FailOn,
     ForceFlag,
     JsonFlag,
     LimitOption,
@@ -21,23 +22,10 @@ from mmud.commands.common import (
     VerboseFlag,
     WorkersOption,
 )
-from mmud.errors import ExitCode, MmudError, Severity
+from mmud.errors import ExitCode, MmudError
 
 if TYPE_CHECKING:
     from mmud.dataset.checks.report import Report
-
-
-class FailOn(StrEnum):
-    """Findings of this severity or worse end in exit code 3."""
-
-    error = "error"
-    warning = "warning"
-    info = "info"
-    never = "never"
-
-    @property
-    def threshold(self) -> Severity | None:
-        return None if self is FailOn.never else Severity[self.name.upper()]
 
 
 class Format(StrEnum):
@@ -63,7 +51,7 @@ def validate(
     ignore: Annotated[list[str] | None, typer.Option("--ignore", metavar="CODES", help="Leave these out.")] = None,
     fail_on: Annotated[
         FailOn, typer.Option("--fail-on", help="End in exit code 3 from this severity on.")
-    ] = FailOn.error,
+    ] = FailOn.ERROR,
     no_images: Annotated[bool, typer.Option("--no-images", help="Do not read or decode images.")] = False,
     split: Annotated[str | None, typer.Option("--split", help="Look at one split.")] = None,
     limit: LimitOption = None,

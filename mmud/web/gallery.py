@@ -12,6 +12,7 @@ import hashlib
 import html
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -62,17 +63,36 @@ class Card:
 
 
 LABELS = "labels"
+_PLACE = re.compile(r"@@(\w+)@@")
 
 
 @cache
-def asset(name: str) -> str:
+def _asset(name: str) -> str:
     """A file of this package's ``static`` folder."""
     return files("mmud.web").joinpath("static", name).read_text("utf-8")
 
 
-def page_nonce(*texts: str) -> str:
-    """What marks the page's own style and script; the same page has the same one in every run."""
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:24]
+def filled_template(name: str, title: str, summary: str, **parts: str) -> tuple[str, str]:
+    """A page's HTML before and after its data: the template with its own style and script, in one pass.
+
+    What marks style and script as the page's own (the nonce) is the same in every run.
+
+    Args:
+        name: of the template, style and script.
+        title, summary: as text; they are escaped here.
+        parts: further places of the template, as HTML.
+    """
+    values = {
+        "nonce": hashlib.sha256(f"{title}\n{summary}".encode()).hexdigest()[:24],
+        "title": html.escape(title),
+        "summary": html.escape(summary),
+        "style": _asset(f"{name}.css"),
+        "script": _asset(f"{name}.js"),
+        **parts,
+    }
+    before, after = _asset(f"{name}.html").split("@@data@@")
+    # One pass over the template alone: a title that looks like a place is text, and stays it.
+    return _PLACE.sub(lambda match: values[match[1]], before), _PLACE.sub(lambda match: values[match[1]], after)
 
 
 def write_page(
@@ -96,18 +116,8 @@ def write_page(
     Returns:
         The number of cards.
     """
-    page = asset("gallery.html")
     link = f'<a href="{html.escape(back)}">back</a>' if back else ""
-    values = {
-        "nonce": page_nonce(title, summary),
-        "title": html.escape(title),
-        "summary": html.escape(summary),
-        "back": link,
-    }
-    values |= {"style": asset("gallery.css"), "script": asset("gallery.js")}
-    for name, value in values.items():
-        page = page.replace(f"@@{name}@@", value)
-    before, after = page.split("@@data@@")
+    before, after = filled_template("gallery", title, summary, back=link)
     count = 0
     with atomic_write(path, "w") as stream:
         stream.write(before + '{"layers": ' + script_json(list(layers)) + ', "records": [')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from mmud.evaluators.predictions import parse_row
 from mmud.evaluators.report import figure_text
 from mmud.files import write_text
 from mmud.records import Prediction, Task
-from mmud.web.gallery import LABELS, Card, Layer, asset, page_nonce, script_json, write_page
+from mmud.web.gallery import LABELS, Card, Layer, filled_template, script_json, write_page
 
 PREDICTION = "prediction"
 SYSTEMS = "systems"
@@ -77,17 +76,8 @@ def _main_page(table: Table, pages: dict[str, str]) -> str:
         f"{board.dataset}, split {board.split}, fingerprint {board.fingerprint[:16]}; protocol {board.protocol}, "
         f"masks matched by {board.match}. {len(table.ranked)} systems."
     )
-    text = asset("leaderboard.html")
-    values = {
-        "nonce": page_nonce(board.name, summary),
-        "title": html.escape(board.name),
-        "summary": html.escape(summary),
-        "style": asset("leaderboard.css"),
-        "script": asset("leaderboard.js"),
-    }
-    for name, value in values.items():
-        text = text.replace(f"@@{name}@@", value)
-    return text.replace("@@data@@", script_json(_data(table, pages)))
+    before, after = filled_template("leaderboard", board.name, summary)
+    return before + script_json(_data(table, pages)) + after
 
 
 def _data(table: Table, pages: dict[str, str]) -> dict[str, Any]:

@@ -174,3 +174,12 @@ def test_in_a_browser(dataset: Dataset, tmp_path: Path) -> None:
         assert page.title() == "data set"
         assert problems == []
         browser.close()
+
+
+def test_a_title_that_looks_like_a_place_of_the_template_stays_text(tmp_path: Path) -> None:
+    from mmud.web.gallery import write_page
+
+    assert write_page(tmp_path / "p.html", "@@data@@ @@script@@ @@nonce@@", "@@title@@", []) == 0
+    page = (tmp_path / "p.html").read_text("utf-8")
+    assert "<h1>@@data@@ @@script@@ @@nonce@@</h1>" in page
+    assert page_data(page)["records"] == []

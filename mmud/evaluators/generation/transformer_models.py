@@ -7,6 +7,7 @@ cache; with ``offline=False`` it may be downloaded.
 from __future__ import annotations
 
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ CLIPSCORE_PROMPT = "A photo depicts "
 _HASHED = ("*.safetensors", "config.json", "preprocessor_config.json", "processor_config.json")
 
 
-class _TransformersModel:
+class _TransformersModel(ABC):
     """What both extractors share: find the folder, hash it, load model and image processor, run batches."""
 
     name = ""
@@ -74,11 +75,13 @@ class _TransformersModel:
             first = str(error).strip().split("\n", 1)[0]
             raise MmudError(codes.MODEL_UNLOADABLE, first, Place(file=str(self._folder))) from error
 
+    @abstractmethod
     def _load_model(self) -> Any:
-        raise NotImplementedError
+        """The model, with its weights."""
 
+    @abstractmethod
     def _embed(self, inputs: Any) -> Any:
-        raise NotImplementedError
+        """The features of a batch that the processor prepared."""
 
     def _load_processor(self) -> Any:
         # the processors on Pillow and on torchvision resize differently; this one is the same wherever it runs

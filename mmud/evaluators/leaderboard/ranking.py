@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mmud.errors import MmudError
 from mmud.evaluators import codes as evaluation_codes
-from mmud.evaluators.base import EVALUATORS, Evaluator, Figures, Reduce, Sums
+from mmud.evaluators.base import BUILT_IN, EVALUATORS, Evaluator, Figures, Reduce, Sums
 from mmud.evaluators.evaluation import options_of_rows
 from mmud.evaluators.rows import RowTable, image_numbers
 from mmud.evaluators.scoring import Scorer, number
@@ -116,7 +116,8 @@ def sample_values(part: TaskFigures, metric: str) -> dict[str, float]:
 
 def higher_is_better(task: Task, metric: str) -> bool:
     """The direction of a task's metric; True where neither direction is better."""
-    for name in EVALUATORS.names():
+    # Built-in ones first: a broken plug-in is loaded only where none of them has the metric.
+    for name in dict.fromkeys((*BUILT_IN, *EVALUATORS.names())):
         evaluator = EVALUATORS.get(name)
         for declared in evaluator.metrics:
             if task in evaluator.tasks and declared.name == metric:

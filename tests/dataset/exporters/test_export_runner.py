@@ -339,4 +339,7 @@ def test_nothing_heavy_is_imported_for_help() -> None:
         "import sys; from mmud.cli import run; run(['export', '--help']);"
         "bad = {'torch', 'pandas', 'pyarrow', 'numpy', 'pycocotools'} & set(sys.modules); sys.exit(str(bad) if bad else 0)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=Path(__file__).parents[3])
+    outcome = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[3]
+    )
+    assert outcome.returncode == 0, outcome.stderr

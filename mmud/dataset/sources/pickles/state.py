@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -40,18 +41,18 @@ class Reference:
         self.name = name
 
 
-class Buildable:
+class Buildable(ABC):
     """A stand-in, made by an allowed call, that is told the rest afterwards (opcode BUILD)."""
 
     __slots__ = ()
 
+    @abstractmethod
     def build(self, state: Any) -> None:
         """Take the state.
 
         Raises:
             Refusal: MM702 when it is not what belongs here.
         """
-        raise NotImplementedError
 
 
 class State:
