@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import resource
 import shutil
@@ -24,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# One thread each, so that CPU time means the same for both.
-for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_variable, "1")
+from measuring import Row, cpu_seconds, faster, one_thread
+
+one_thread()
 
 
 @dataclass(frozen=True)
@@ -120,12 +119,6 @@ def bootstrap(references: dict[str, list[str]], candidates: dict[str, str]) -> C
 SIDES = {"mmud": ours, "pycocoevalcap": theirs, "bootstrap": bootstrap}
 
 
-def cpu_seconds() -> float:
-    """User and system time of this process and of the children that ended."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in used)
-
-
 def measure_here(side: str, inputs: Path) -> None:
     """Run one side on inputs in a file and print what it took; called in a process of its own."""
     content = json.loads(inputs.read_text())
@@ -145,6 +138,34 @@ def measure(side: str, inputs: Path, repeat: int) -> dict[str, Any]:
         answer = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
         runs.append(json.loads(answer.stdout.splitlines()[-1]))
     return min(runs, key=lambda run: run["cpu"])
+
+
+def measure_work(
+    work: Work, sentences: Sequence[str], seed: int, repeat: int, sides: Sequence[str] = tuple(SIDES)
+) -> dict[str, dict[str, Any]]:
+    """Each side on one work: its CPU seconds, figure and memory.
+
+    Raises:
+        SystemExit: when there is no Java, which pycocoevalcap's tokenizer is written in.
+    """
+    if shutil.which("java") is None:
+        raise SystemExit("pycocoevalcap's tokenizer needs Java: install a runtime to compare with it")
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = Path(folder) / "captions.json"
+        references, candidates = build(work, sentences, seed)
+        inputs.write_text(json.dumps({"references": references, "candidates": candidates}))
+        return {side: measure(side, inputs, repeat) for side in sides}
+
+
+def compared_row(work: Work, repeat: int, seed: int = 0) -> Row:
+    """Tokenising and all our metrics against tokenising and CIDEr; the same CIDEr-D or the run stops."""
+    sentences = synthetic_sentences(25_000, random.Random(seed))
+    found = measure_work(work, sentences, seed, repeat, ("mmud", "pycocoevalcap"))
+    us, them = found["mmud"], found["pycocoevalcap"]
+    if abs(us["figure"] - them["figure"]) > 5e-4:
+        raise SystemExit(f"CIDEr-D: ours {us['figure']}, the peer's {them['figure']}")
+    what = f"captions of {work.title}, tokenising and all metrics, against pycocoevalcap's PTBTokenizer + CIDEr"
+    return faster(what, us["cpu"], them["cpu"], 5)
 
 
 def print_lengths(seed: int) -> None:
@@ -177,21 +198,15 @@ def main() -> None:
     if options.lengths:
         print_lengths(options.seed)
         return
-    if shutil.which("java") is None:
-        sys.exit("pycocoevalcap's tokenizer needs Java: install a runtime to compare with it")
     if options.captions:
         annotations = json.loads(options.captions.read_text())["annotations"]
         sentences = [" ".join(annotation["caption"].split()) for annotation in annotations]
     else:
         sentences = synthetic_sentences(25_000, random.Random(options.seed))
     rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for name in WORKS if options.work == "all" else [options.work]:
-            inputs = Path(folder) / f"{name}.json"
-            references, candidates = build(WORKS[name], sentences, options.seed)
-            inputs.write_text(json.dumps({"references": references, "candidates": candidates}))
-            found = {side: measure(side, inputs, options.repeat) for side in SIDES}
-            rows.append({"work": WORKS[name].title, **found})
+    for name in WORKS if options.work == "all" else [options.work]:
+        found = measure_work(WORKS[name], sentences, options.seed, options.repeat)
+        rows.append({"work": WORKS[name].title, **found})
     if options.json:
         print(json.dumps(rows, indent=2))
         return
