@@ -29,13 +29,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "dataset")]
 
 from altered_images import ALTERATIONS  # noqa: E402
 
+from mmud.annotations.shingles import WordHashes, jaccard, shingles_of, words_of  # noqa: E402
 from mmud.commands.common import table  # noqa: E402
 from mmud.dataset.image_hash import difference_hash  # noqa: E402
 from mmud.dataset.leakage import codes  # noqa: E402
 from mmud.dataset.leakage.alignment import similarities, thumbnail  # noqa: E402
 from mmud.dataset.leakage.audit import AuditRequest, audit  # noqa: E402
 from mmud.dataset.leakage.corpus import Corpus  # noqa: E402
-from mmud.dataset.leakage.shingles import WordHashes, jaccard, shingles_of, words_of  # noqa: E402
 from mmud.dataset.leakage.texts import text_matches  # noqa: E402
 from mmud.dataset.writer import write_dataset  # noqa: E402
 from mmud.records import ImageReference, Sample  # noqa: E402

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmud.dataset.leakage.corpus import Corpus
-from mmud.dataset.leakage.shingles import (
+from mmud.annotations.shingles import (
     BANDS,
     ROWS,
     ShingleStore,
@@ -23,6 +22,7 @@ from mmud.dataset.leakage.shingles import (
     signatures,
     words_of,
 )
+from mmud.dataset.leakage.corpus import Corpus
 from mmud.dataset.leakage.texts import text_matches
 from mmud.dataset.writer import write_dataset
 from mmud.records import MaskedObject, Sample

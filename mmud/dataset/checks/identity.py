@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mmud.annotations.wording import fold
 from mmud.dataset.checks.base import Check, Row, Scope, ShardFacts, sample_place
 from mmud.dataset.checks.batch import SampleContext, objects_of
 from mmud.dataset.checks.codes import identity as codes
 from mmud.dataset.checks.repeats import Repeat, near_repeats, repeats
 from mmud.dataset.checks.text import CAPTION_WORDS
-from mmud.dataset.checks.wording import fold
 from mmud.dataset.image_groups import image_key
 from mmud.dataset.manifest import MANIFEST_NAME
 from mmud.dataset.store import ShardFile, open_shard

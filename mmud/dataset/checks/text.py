@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from mmud.annotations import tags
+from mmud.annotations.wording import (
+    answer_repeats_question,
+    content_words,
+    fold,
+    refusal,
+    speaks_of_nothing_here,
+    template_marker,
+    words,
+)
 from mmud.dataset.checks.base import Check, Row, printable
 from mmud.dataset.checks.batch import SampleContext, objects_of
 from mmud.dataset.checks.characters import TEXT_FIELDS
 from mmud.dataset.checks.codes import text as codes
-from mmud.dataset.checks.wording import answer_repeats_question, content_words, fold, speaks_of_nothing_here, words
 from mmud.errors import Code, Finding
 
 CAPTION_WORDS = 5
@@ -20,42 +27,12 @@ CAPTION_WORDS = 5
 QUESTION_WORDS = 3
 """A question of fewer words is too short."""
 
-TEMPLATE = re.compile(
-    r"##\s?\w"  # the official release's field heads
-    r"|<\|[^|<>\s]{1,40}\|>"  # chat markers such as <|im_start|>
-    r"|</?s>|<(?:sep|pad|unk|cls|mask|bos|eos|glb|image|img|caption|question|answer|object|objects|phrase)>"
-    r"|\[/?(?:INST|SEP|PAD|CLS|MASK)\]|<</?SYS>>"
-    r"|\{\{?\s?[a-z_][\w.]{0,40}\s?\}?\}"  # fields of format strings
-    r"|\A\s*(?:question|answer|caption|user|assistant|human|system)\s?:"
-    r"|\blorem ipsum\b",
-    re.IGNORECASE,
-)
-REFUSAL = re.compile(
-    r"\bas an? (?:large )?(?:ai|artificial intelligence|language model)\b"
-    r"|\bi(?:['’]m| am) (?:sorry|unable|not able|an ai)\b"
-    r"|\bi (?:cannot|can['’]t|can not|do not|don['’]t|could not|couldn['’]t) "
-    r"(?:actually |directly )?(?:see|view|access|assist|help|process|open|have access)\b"
-    r"|\bno image (?:was|is|has been) (?:provided|attached|given)\b"
-    r"|\bplease (?:provide|upload|share) (?:an|the|your) image\b",
-    re.IGNORECASE,
-)
-
-
-_REFUSAL_STARTS = ("as a", "i'm", "i’m", "i am", "i can", "i do", "i could", "no image", "please")
-
 
 def leftovers(text: str) -> Iterator[tuple[Code, str]]:
     """Markers of templates and a language model's words about itself: each code once, with what was found."""
-    # Looking for single characters is many times faster than the expressions, which few texts then meet.
-    if "#" in text or "<" in text or "[" in text or "{" in text or ":" in text or "orem" in text or "OREM" in text:
-        found = TEMPLATE.search(text)
+    for code, found in ((codes.TEMPLATE_LEFTOVER, template_marker(text)), (codes.REFUSAL, refusal(text))):
         if found is not None:
-            yield codes.TEMPLATE_LEFTOVER, found[0]
-    lowered = text.lower()
-    if any(start in lowered for start in _REFUSAL_STARTS):
-        found = REFUSAL.search(text)
-        if found is not None:
-            yield codes.REFUSAL, found[0]
+            yield code, found
 
 
 class TextCheck(Check):

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mmud.annotations.shingles import text_digest
 from mmud.dataset.image_groups import image_key
 from mmud.dataset.leakage import codes, near_images, texts
 from mmud.dataset.leakage.corpus import (
@@ -22,7 +23,6 @@ from mmud.dataset.leakage.corpus import (
 )
 from mmud.dataset.leakage.evaluation_lists import EvaluationList
 from mmud.dataset.leakage.image_marks import read_marks
-from mmud.dataset.leakage.shingles import text_digest
 from mmud.dataset.store import Dataset
 from mmud.errors import Code, Finding, MmudError, Severity
 

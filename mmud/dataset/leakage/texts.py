@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mmud.dataset.joining import equal_pairs
-from mmud.dataset.leakage.corpus import Corpus, Digests, Match, Positions, digests_of, exact_matches
-from mmud.dataset.leakage.shingles import (
+from mmud.annotations.shingles import (
     BANDS,
     ShingleStore,
     WordHashes,
@@ -21,6 +19,8 @@ from mmud.dataset.leakage.shingles import (
     text_digest,
     words_of,
 )
+from mmud.dataset.joining import equal_pairs
+from mmud.dataset.leakage.corpus import Corpus, Digests, Match, Positions, digests_of, exact_matches
 
 SIMILARITY = 0.7
 """Jaccard index of shingles from which two texts are near-duplicates."""

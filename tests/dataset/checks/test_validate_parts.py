@@ -16,13 +16,13 @@ from pycocotools import mask as coco
 from validation_world import HEIGHT, WIDTH, encoded, picture, rectangle
 
 from mmud.annotations.masks import Mask
+from mmud.annotations.wording import answer_repeats_question, content_words, speaks_of_nothing_here
 from mmud.dataset.checks import characters
 from mmud.dataset.checks.batch import decode_masks
 from mmud.dataset.checks.image_reading import read_image
 from mmud.dataset.checks.outlines import crossing, draw, retraced
 from mmud.dataset.checks.repeats import NEAR_BITS, near_repeats, repeats
 from mmud.dataset.checks.text import leftovers
-from mmud.dataset.checks.wording import answer_repeats_question, content_words, speaks_of_nothing_here
 
 # -- polygons ----------------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Words of a text, for the checks that compare what texts say. English; other languages pass these checks unseen."""
+"""Words of a text, for checks and filters that compare what texts say. English; other languages pass them unseen."""
 
 from __future__ import annotations
 
@@ -7,6 +7,26 @@ import re
 from mmud.annotations import tags
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_TEMPLATE = re.compile(
+    r"##\s?\w"  # the official release's field heads
+    r"|<\|[^|<>\s]{1,40}\|>"  # chat markers such as <|im_start|>
+    r"|</?s>|<(?:sep|pad|unk|cls|mask|bos|eos|glb|image|img|caption|question|answer|object|objects|phrase)>"
+    r"|\[/?(?:INST|SEP|PAD|CLS|MASK)\]|<</?SYS>>"
+    r"|\{\{?\s?[a-z_][\w.]{0,40}\s?\}?\}"  # fields of format strings
+    r"|\A\s*(?:question|answer|caption|user|assistant|human|system)\s?:"
+    r"|\blorem ipsum\b",
+    re.IGNORECASE,
+)
+_REFUSAL = re.compile(
+    r"\bas an? (?:large )?(?:ai|artificial intelligence|language model)\b"
+    r"|\bi(?:['’]m| am) (?:sorry|unable|not able|an ai)\b"
+    r"|\bi (?:cannot|can['’]t|can not|do not|don['’]t|could not|couldn['’]t) "
+    r"(?:actually |directly )?(?:see|view|access|assist|help|process|open|have access)\b"
+    r"|\bno image (?:was|is|has been) (?:provided|attached|given)\b"
+    r"|\bplease (?:provide|upload|share) (?:an|the|your) image\b",
+    re.IGNORECASE,
+)
+_REFUSAL_STARTS = ("as a", "i'm", "i’m", "i am", "i can", "i do", "i could", "no image", "please")
 
 STOP_WORDS = frozenset(
     [
@@ -239,3 +259,21 @@ def speaks_of_nothing_here(question: str, answer: str, known: set[str]) -> bool:
     if not spoken or not POINTING_WORDS.isdisjoint(spoken):
         return False
     return known.isdisjoint(map(_singular, spoken))
+
+
+def template_marker(text: str) -> str | None:
+    """The first marker of a file format or a prompt that a text holds, such as ``##Question`` or ``[INST]``."""
+    # Looking for single characters is many times faster than the expression, which few texts then meet.
+    if "#" in text or "<" in text or "[" in text or "{" in text or ":" in text or "orem" in text or "OREM" in text:
+        found = _TEMPLATE.search(text)
+        return None if found is None else found[0]
+    return None
+
+
+def refusal(text: str) -> str | None:
+    """The first words in which a language model speaks of itself or says that it sees no image."""
+    lowered = text.lower()
+    if any(start in lowered for start in _REFUSAL_STARTS):
+        found = _REFUSAL.search(text)
+        return None if found is None else found[0]
+    return None
