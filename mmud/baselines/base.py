@@ -14,30 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from mmud.baselines import codes
 from mmud.dataset.store import Dataset
 from mmud.errors import MmudError
+from mmud.options import Options as Options
+from mmud.options import read_options
 from mmud.records import Prediction, Sample, Task
 from mmud.registry import Registry
-
-
-class Options(BaseModel):
-    """A baseline's settings (``--set NAME=VALUE``). Subclass it to have some; unknown names are refused.
-
-    Attributes:
-        passing: names of settings that cannot change an output, such as a number of connections. They may differ when
-            something interrupted is gone on with, and are not kept with the predictions.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    passing: ClassVar[frozenset[str]] = frozenset()
-
-    def lasting(self) -> dict[str, Any]:
-        """The settings that can change an output, JSON-compatible."""
-        return self.model_dump(mode="json", exclude=set(self.passing))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +136,7 @@ class Baseline(ABC):
 
     def __init__(self, options: Mapping[str, Any] | None = None, seed: int = 0) -> None:
         self.seed = seed
-        try:
-            self.options = self.options_class.model_validate(dict(options or {}))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            name = ".".join(str(part) for part in first["loc"])
-            known = ", ".join(self.options_class.model_fields) or "none"
-            hint = f"Options of {self.name}: {known}."
-            raise MmudError(codes.CONFIG_INVALID, f"{self.name}: {name}: {first['msg']}", hint=hint) from error
+        self.options = read_options(self.options_class, options, self.name, codes.CONFIG_INVALID)
 
     def fit(self, dataset: Dataset, run: FitRun) -> None:
         """Learn from ``run.split`` of the dataset.

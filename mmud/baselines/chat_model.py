@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, ClassVar, Literal
 
-from PIL import Image
 from pydantic import Field
 
 from mmud.annotations import tags
 from mmud.baselines.base import Baseline, Description, Options, Output
-from mmud.baselines.chat_client import ChatClient, Refused, Retries
 from mmud.errors import MmudError, Place
-from mmud.images import decode_image
 from mmud.records import Prediction, Sample, Task
+from mmud.remote.chat_client import ChatClient, Refused, Retries
+from mmud.remote.pictures import data_uri
 
 CAPTION_PROMPT = (
     "Describe this image in one paragraph of about five sentences. Name every object that you can see, with its colour, where it "
@@ -116,7 +113,7 @@ class ChatModel(Baseline):
             "messages": [{"role": "user", "content": self._content(sample, task)}],
         }
         try:
-            text = client.complete(body, place)
+            text = client.complete(body, place).text
         except Refused:
             if self.options.on_refusal == "stop":
                 raise
@@ -157,16 +154,3 @@ def _collected(done: set[Future[Output]]) -> tuple[list[Output], MmudError | Non
         else:
             raise error
     return outputs, failure
-
-
-def data_uri(data: bytes, side: int, place: Place) -> str:
-    """An image as a ``data:`` address: a JPEG whose longest side is at most ``side`` pixels.
-
-    Raises:
-        MmudError: MM502 or MM503 for what cannot be decoded.
-    """
-    image = Image.fromarray(decode_image(data, place=place))
-    image.thumbnail((side, side), Image.Resampling.BICUBIC)
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=92)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")

@@ -1,0 +1,1 @@
+"""Talking to a model behind an address: what baselines and annotators share."""
