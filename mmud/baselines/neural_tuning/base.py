@@ -1,0 +1,17 @@
+"""The exchangeable parts of neural tuning, by name. Light: what a name stands for is imported when it is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmud.registry import Registry
+
+ADAPTERS: Registry[Any] = Registry(
+    "adapter",
+    "mmud.adapters",
+    {
+        "stn": "mmud.baselines.neural_tuning.adapters:StnAdapter",
+        "none": "mmud.baselines.neural_tuning.adapters:NoAdapter",
+    },
+)
+"""What changes the frozen language model: called as ``adapter(language_model, options)``, gives an `interfaces.Adapter`."""
