@@ -306,11 +306,11 @@ def _checked_polygon(polygon: Sequence[float]) -> NDArray[np.float64]:
 
 def areas(masks: Sequence[Mask]) -> NDArray[np.int64]:
     """Foreground pixels of each mask, shape (n,)."""
-    return _areas_of([mask.to_coco() for mask in masks])
+    return areas_of_rles([mask.to_coco() for mask in masks])
 
 
-def _areas_of(rles: Sequence[dict[str, Any]]) -> NDArray[np.int64]:
-    """Foreground pixels of pycocotools' RLEs, in batches that it can count."""
+def areas_of_rles(rles: Sequence[dict[str, Any]]) -> NDArray[np.int64]:
+    """Foreground pixels of pycocotools' RLEs, shape (n,), in batches that it can count."""
     out = np.empty(len(rles), dtype=np.int64)
     for start in range(0, len(rles), _AREA_BATCH):
         part = rles[start : start + _AREA_BATCH]
@@ -342,5 +342,5 @@ def intersections_and_unions(
         size = [a.height, a.width]
         both.append(coco.merge([{"size": size, "counts": a.counts}, {"size": size, "counts": b.counts}], 1))
     total = areas(first) + areas(second)
-    shared = _areas_of(both)
+    shared = areas_of_rles(both)
     return shared, total - shared

@@ -71,6 +71,10 @@ AcceptHashOption = Annotated[
     str | None, typer.Option("--accept-hash", metavar="SHA256", help="Use weights other than the published ones.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where the network runs, as torch names it.")]
+ExifFlag = Annotated[bool, typer.Option("--exif", help="Turn images as their EXIF tag says; signatures say so.")]
+NoCacheFlag = Annotated[
+    bool, typer.Option("--no-cache", help="Extract the real images' features anew, and keep none of them.")
+]
 ReferenceOption = Annotated[
     Path | None,
     typer.Option("--reference-features", metavar="FILE", help="The real images' features: .npz or JSON lines."),
@@ -113,6 +117,8 @@ def evaluate(
     mode: ModeOption = None,
     accept_hash: AcceptHashOption = None,
     device: DeviceOption = "cpu",
+    exif: ExifFlag = False,
+    no_cache: NoCacheFlag = False,
     reference_features: ReferenceOption = None,
     blind: BlindFlag = False,
     replicates: ReplicatesOption = 1000,
@@ -151,6 +157,8 @@ def evaluate(
                 "mode": mode,
                 "accept_hash": accept_hash,
                 "device": device,
+                "exif": exif,
+                "cache": not no_cache,
                 "reference_features": reference_features,
             },
             split=split,
@@ -186,8 +194,8 @@ def _evaluate(
     assert data is not None
     dataset = Dataset(data)
     options["evaluators"] = (*BUILT_IN, *evaluators)
-    # Kept in rows.parquet as JSON, so paths become text.
-    options["extras"] = {"generation": {key: str(value) for key, value in generation.items() if value is not None}}
+    given = {key: value for key, value in generation.items() if value is not None}
+    options["extras"] = {"generation": given}
     try:
         with console.progress("samples", dataset.length(options["split"])) as bar:
             return evaluate(predictions, dataset, progress=bar.advance, **options)

@@ -12,8 +12,10 @@ from mmud.commands.common import Console, JsonFlag, QuietFlag, SeedOption, Verbo
 from mmud.commands.evaluate import (
     AcceptHashOption,
     DeviceOption,
+    ExifFlag,
     MetricsOption,
     ModeOption,
+    NoCacheFlag,
     PartialFlag,
     ReplicatesOption,
     WeightsOption,
@@ -38,6 +40,14 @@ FrequenciesOption = Annotated[
 EmptyFlag = Annotated[
     bool,
     typer.Option("--missing-as-empty", help="Take an empty caption for images that have none; the signature says so."),
+]
+ImageCaptionsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--captions",
+        metavar="FILE",
+        help="Of A's images, for CLIP scores: JSON lines of image and caption, or COCO captions.",
+    ),
 ]
 ExtractorOption = Annotated[str, typer.Option("--extractor", metavar="NAME", help="What makes the features.")]
 ProtocolOption = Annotated[
@@ -154,6 +164,9 @@ def images(
     mode: ModeOption = None,
     accept_hash: AcceptHashOption = None,
     device: DeviceOption = "cpu",
+    exif: ExifFlag = False,
+    no_cache: NoCacheFlag = False,
+    captions: ImageCaptionsOption = None,
     metrics: MetricsOption = None,
     paired: PairedFlag = False,
     replicates: ReplicatesOption = 1000,
@@ -163,11 +176,14 @@ def images(
     verbose: VerboseFlag = False,
 ) -> None:
     from mmud.evaluators.generation.extractors import ExtractorOptions
-    from mmud.evaluators.generation.folders import score_image_folders
+    from mmud.evaluators.generation.folders import CachePolicy, score_image_folders
+    from mmud.evaluators.generation.image_captions import read_image_captions
     from mmud.evaluators.generation.scores import Bootstrap
+    from mmud.images import ImageLimits
 
     console = Console(json, quiet, verbose)
-    options = ExtractorOptions(weights=weights, mode=mode, accept_hash=accept_hash, device=device)
+    limits = ImageLimits(exif_orientation=exif)
+    options = ExtractorOptions(weights=weights, mode=mode, accept_hash=accept_hash, device=device, limits=limits)
     with console.progress("images") as bar:
         scores = score_image_folders(
             first,
@@ -175,8 +191,10 @@ def images(
             extractor,
             options,
             metrics=split_names(metrics) or None,
+            captions=None if captions is None else read_image_captions(captions),
             paired=paired,
             bootstrap=Bootstrap(replicates, seed),
+            cache=CachePolicy(enabled=not no_cache),
             progress=lambda done, total: bar.advance(max(0, done - bar.done)),
         )
     console.findings(scores.warnings)

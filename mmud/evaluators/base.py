@@ -141,6 +141,14 @@ class Evaluator(ABC):
         """Whether a sample has the labels that this evaluator needs; only samples of the task are asked about."""
         return True
 
+    def begin(self, fingerprint: str, split: str) -> None:
+        """Learn which dataset, by its fingerprint, and which split of it rows will be made for; called before `observe`."""
+        return
+
+    def finish(self) -> Sequence[Finding]:
+        """Called once all rows are made. What a reader must know about how they were made."""
+        return ()
+
     def observe(self, task: Task, sample: Sample) -> None:
         """See one sample of the split before any row is made; all of them are shown, whatever shard the rows are for."""
         return

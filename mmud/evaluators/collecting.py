@@ -92,6 +92,7 @@ class Collector:
         for name in request.evaluators:
             evaluator = EVALUATORS.get(name)(self.options)
             if self._is_ready(evaluator):
+                evaluator.begin(dataset.fingerprint, request.split)
                 self.registered[evaluator.name] = name
                 self.evaluators.append(evaluator)
 
@@ -107,6 +108,11 @@ class Collector:
         found = {task: self._read(task, survey) for task in tasks}
         self._refuse_errors(tasks, survey, found)
         rows = self._rows(tasks, found, survey, progress)
+        for evaluator in self.evaluators:
+            with blamed_on(evaluator):
+                notes = evaluator.finish()
+            for finding in notes:
+                self.log(finding)
         return RowTable.of(rows, self._describe(tasks, survey, found))
 
     def _is_ready(self, evaluator: Evaluator) -> bool:

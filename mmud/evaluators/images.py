@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import zipfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,8 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mmud.errors import Finding, MmudError, Place
-from mmud.evaluators import codes as evaluator_codes
+from mmud.errors import Finding, Place
 from mmud.evaluators.base import UNITS, Case, Evaluator, Figures, Numbers, Options, Sums
 from mmud.evaluators.generation import codes
 from mmud.evaluators.generation.extractors import (
@@ -25,62 +23,26 @@ from mmud.evaluators.generation.extractors import (
     open_extractor,
 )
 from mmud.evaluators.generation.features import size_findings
-from mmud.evaluators.generation.metrics import METRICS, PAIRED, default_metrics, measure, reported_name
+from mmud.evaluators.generation.inception_score import SPLITS, inception_score
+from mmud.evaluators.generation.metrics import METRICS, PAIRED, TEXT_METRICS, default_metrics, measure, reported_name
+from mmud.evaluators.generation.reference_cache import ReferenceCache
 from mmud.evaluators.generation.resampling import LinearisedEstimate
-from mmud.evaluators.predictions import read_lines
-from mmud.files import require
+from mmud.evaluators.reference_features import read_reference_features
+from mmud.images import ImageLimits
 from mmud.records import Prediction, Sample, Task
 
 SUBMITTED = "features"
 _SET_UP_WITH = ("weights", "mode", "accept_hash", "device", "model")
-_CLIP_ROWS = ("clip_score", "clip_similarity")
-
-
-def read_reference_features(path: Path) -> Mapping[str, Any]:
-    """The real images' features by sample.
-
-    Args:
-        path: ``.npz`` with ``sample_ids`` (n,) and ``features`` (n, d), as features of the official release are exported; or JSON
-            lines of ``{"sample_id", "feature"}``, as ``generation.jsonl`` has them.
-
-    Raises:
-        MmudError: MM002 when there is no such file, MM825 when it is of neither form.
-    """
-    return _read_arrays(require(path)) if path.suffix == ".npz" else _read_feature_lines(require(path))
-
-
-def _read_arrays(path: Path) -> dict[str, Any]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            names, features = arrays["sample_ids"].tolist(), arrays["features"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        message = f"no arrays sample_ids and features: {error}"
-        raise MmudError(evaluator_codes.INPUT_UNREADABLE, message, Place(file=str(path))) from error
-    if features.ndim != 2 or len(names) != len(features):
-        message = f"{len(names)} sample_ids and features of shape {features.shape}"
-        raise MmudError(evaluator_codes.INPUT_UNREADABLE, message, Place(file=str(path)))
-    return dict(zip(map(str, names), features, strict=True))
-
-
-def _read_feature_lines(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    problems: list[Finding] = []
-    for line, row in read_lines(path, str(path), problems.append):
-        name, feature = row.get("sample_id"), row.get("feature")
-        if not isinstance(name, str) or not isinstance(feature, list):
-            message = "a row has sample_id and feature, a list of numbers"
-            raise MmudError(evaluator_codes.INPUT_UNREADABLE, message, Place(file=str(path), line=line))
-        found[name] = feature
-    if problems:
-        raise MmudError(evaluator_codes.INPUT_UNREADABLE, problems[0].message, problems[0].place)
-    return found
+_TOKENS_CUT = "tokens_cut"
+_PROBABILITIES = "probabilities"
 
 
 class GenerationEvaluator(Evaluator):
     """Fréchet and kernel distances between generated and real images, and the error of their features, sample by sample.
 
     Options (``extras["generation"]``): ``extractor``, and what it is set up with (``weights``, ``mode``, ``accept_hash``,
-    ``device``, ``model``); ``reference_features``, a file of the real images' features, for the extractor ``features``.
+    ``device``, ``model``, ``exif``: whether images are turned by their EXIF tag); ``reference_features``, a file of the real
+    images' features, for the extractor ``features``; ``cache``: False extracts the real images' features anew.
     """
 
     name: ClassVar[str] = "generation"
@@ -96,6 +58,9 @@ class GenerationEvaluator(Evaluator):
         self._reference: Mapping[str, Any] | None = None
         self._extractor: Extractor | None = None
         self._identity: ExtractorIdentity | None = None
+        self._dataset: tuple[str, str] | None = None
+        self._cache: ReferenceCache | None = None
+        self._findings: list[Finding] = []
 
     @property
     def needs_images(self) -> bool:
@@ -113,6 +78,7 @@ class GenerationEvaluator(Evaluator):
         if self._extractor is None:
             assert self._extractor_name is not None
             known = {key: self.settings[key] for key in _SET_UP_WITH if self.settings.get(key)}
+            known["limits"] = ImageLimits(exif_orientation=bool(self.settings.get("exif", False)))
             self._extractor = open_extractor(self._extractor_name, ExtractorOptions(**known))
         return self._extractor
 
@@ -122,26 +88,49 @@ class GenerationEvaluator(Evaluator):
     def restore(self, task: Task, state: Mapping[str, Any]) -> None:
         self._identity = ExtractorIdentity(**state["extractor"])
 
+    def begin(self, fingerprint: str, split: str) -> None:
+        self._dataset = (fingerprint, split)
+
+    def finish(self) -> Sequence[Finding]:
+        kept = [] if self._cache is None else self._cache.save()
+        found, self._findings = list(dict.fromkeys([*self._findings, *kept])), []
+        return found
+
     def row_type(self) -> pa.DataType:
         vector = pa.list_(pa.float32())
-        return pa.struct([("predicted", vector), ("reference", vector), *((name, pa.float64()) for name in _CLIP_ROWS)])
+        scores = [(name, pa.float64()) for name in TEXT_METRICS]
+        vectors = [("predicted", vector), ("reference", vector), (_PROBABILITIES, vector)]
+        return pa.struct([*vectors, *scores, (_TOKENS_CUT, pa.int32())])
 
     def row(self, sample: Sample, prediction: Prediction) -> Mapping[str, Any]:
         return self.rows([Case(sample, prediction)])[0]
 
     def rows(self, cases: Sequence[Case]) -> Sequence[Mapping[str, Any]]:
-        predicted = self.extractor.extract(
-            [ImageSource(case.sample.sample_id, path=case.image, feature=case.prediction.feature) for case in cases]
-        )
-        reference = self.extractor.extract([self._reference_source(case.sample) for case in cases])
-        rows: list[dict[str, Any]] = [
-            {"predicted": a, "reference": b, **dict.fromkeys(_CLIP_ROWS)}
-            for a, b in zip(predicted, reference, strict=True)
+        sources = [
+            ImageSource(case.sample.sample_id, path=case.image, feature=case.prediction.feature) for case in cases
         ]
-        for name, values in self._clip_rows(cases, predicted).items():
-            for row, value in zip(rows, values.tolist(), strict=True):
-                row[name] = value
-        return rows
+        predicted = self.extractor.extract(sources)
+        columns: dict[str, Sequence[Any]] = {
+            "predicted": list(predicted),
+            "reference": list(self._reference_rows([self._reference_source(case.sample) for case in cases])),
+            **self._clip_rows(cases, predicted),
+        }
+        classes = getattr(self.extractor, "probabilities", None)
+        if classes is not None and "inception_score" in (self.options.metrics or ()):
+            columns[_PROBABILITIES] = list(classes(sources))
+        absent = [field.name for field in self.row_type() if field.name not in columns]
+        return [
+            {**dict(zip(columns, values, strict=True)), **dict.fromkeys(absent)}
+            for values in zip(*columns.values(), strict=True)
+        ]
+
+    def _reference_rows(self, sources: Sequence[ImageSource]) -> NDArray[np.float32]:
+        """Features of real images, from the cache where weights have a hash: a name alone does not say what made them."""
+        if self.extractor.identity.weights is None or self._dataset is None or not self.settings.get("cache", True):
+            return self.extractor.extract(sources)
+        if self._cache is None:
+            self._cache = ReferenceCache(self.extractor, *self._dataset)
+        return self._cache.extract(sources)
 
     def _reference_source(self, sample: Sample) -> ImageSource:
         if self._extractor_name != SUBMITTED:
@@ -151,21 +140,29 @@ class GenerationEvaluator(Evaluator):
             self._reference = read_reference_features(self._reference_file)
         return ImageSource(sample.sample_id, feature=self._reference.get(sample.sample_id))
 
-    def _clip_rows(self, cases: Sequence[Case], predicted: NDArray[np.float32]) -> dict[str, Numbers]:
-        """CLIP scores of image and caption, where the extractor reads text and they were asked for."""
+    def _clip_rows(self, cases: Sequence[Case], predicted: NDArray[np.float32]) -> dict[str, list[Any]]:
+        """CLIP scores of image and caption, and tokens cut off, where the extractor reads text and they were asked for."""
         wanted = self.options.metrics or frozenset()
         embed = getattr(self.extractor, "embed_texts", None)
-        if embed is None or not wanted & set(_CLIP_ROWS):
+        if embed is None or not wanted & set(TEXT_METRICS):
             return {}
         from mmud.evaluators.generation.clip_scores import clip_score_rows, clip_similarity_rows
 
         captions = [case.sample.caption for case in cases]
-        prompted, _ = embed(captions)
+        prompted, findings = embed(captions)
         plain, _ = embed(captions, prompt="")
-        return {
-            "clip_score": clip_score_rows(predicted, prompted),
-            "clip_similarity": clip_similarity_rows(predicted, plain),
+        found: dict[str, list[Any]] = {
+            "clip_score": clip_score_rows(predicted, prompted).tolist(),
+            "clip_similarity": clip_similarity_rows(predicted, plain).tolist(),
         }
+        lengths = getattr(self.extractor, "text_lengths", None)
+        if lengths is not None:
+            counted, longest = lengths(captions)
+            found[_TOKENS_CUT] = [max(0, count - longest) for count in counted]
+            # kept with the rows, so that all shards together say how many
+            findings = [finding for finding in findings if finding.code is not codes.TEXT_TRUNCATED]
+        self._findings.extend(findings)
+        return found
 
     def figures(self, task: Task, rows: pa.StructArray, variant: str = "") -> Figures:
         identity = self._identity or self.extractor.identity
@@ -184,6 +181,8 @@ class GenerationEvaluator(Evaluator):
         else:
             message = f"{len(rows)} image is too few for a distance between sets"
             findings = (Finding(codes.TOO_FEW_SAMPLES, Place(), message),)
+        if _present(rows, _PROBABILITIES):
+            findings += _add_inception_score(rows, estimates, fields, identity)
         # A mean over samples is a function of sums; a distance between sets is none.
         values = {name: None if one is None else one.value for name, one in estimates.items() if name not in PAIRED}
         for name, estimate in estimates.items():
@@ -192,7 +191,7 @@ class GenerationEvaluator(Evaluator):
                 both = estimate.influence_a + (0.0 if estimate.influence_b is None else estimate.influence_b)
                 columns[name] = estimate.value + both
         bounds = {name: one.lower_bound for name, one in estimates.items() if one is not None}
-        self._add_clip_rows(rows, columns, fields, identity)
+        findings += self._add_clip_rows(rows, columns, fields, identity)
         return Figures(
             columns=columns,
             owner=np.arange(len(rows)),
@@ -217,15 +216,44 @@ class GenerationEvaluator(Evaluator):
         columns: dict[str, NDArray[Any]],
         fields: dict[str, dict[str, object]],
         identity: ExtractorIdentity,
-    ) -> None:
+    ) -> tuple[Finding, ...]:
         prompts = {"clip_score": "A photo depicts", "clip_similarity": "none"}
-        for name in _CLIP_ROWS:
-            if len(rows) and not rows.field(name).null_count:
+        for name in TEXT_METRICS:
+            if _present(rows, name):
                 columns[name] = rows.field(name).to_numpy(zero_copy_only=False)
                 fields[name] = {**identity.signature_fields(), "prompt": prompts[name], "reduction": "mean"}
+        if not _present(rows, _TOKENS_CUT):
+            return ()
+        cut = rows.field(_TOKENS_CUT).to_numpy(zero_copy_only=False)
+        message = f"{np.count_nonzero(cut)} of {len(cut)} captions are longer than the text encoder reads; "
+        message += f"CLIP scores leave out {cut.sum()} tokens"
+        return (Finding(codes.TEXT_TRUNCATED, Place(), message),) if cut.any() else ()
 
     def reduce(self, sums: Sums) -> Mapping[str, Any]:
         return _reduced({name: None for name in sums if name != UNITS}, sums)
+
+
+def _present(rows: pa.StructArray, name: str) -> bool:
+    """Whether every row has a value; rows that an older version kept may lack the field."""
+    return bool(len(rows)) and rows.type.get_field_index(name) >= 0 and not rows.field(name).null_count
+
+
+def _add_inception_score(
+    rows: pa.StructArray,
+    estimates: dict[str, LinearisedEstimate | None],
+    fields: dict[str, dict[str, object]],
+    identity: ExtractorIdentity,
+) -> tuple[Finding, ...]:
+    """The Inception Score of the generated images; a finding where they are fewer than its splits."""
+    if len(rows) < SPLITS:
+        message = f"{len(rows)} images are too few for an Inception Score in {SPLITS} splits"
+        return (Finding(codes.TOO_FEW_SAMPLES, Place(), message),)
+    classes = _matrix(rows.field(_PROBABILITIES))
+    result = inception_score(classes)
+    estimates["inception_score"] = result.estimate
+    described = {"classes": classes.shape[1], "splits": result.splits, "split_seed": result.seed}
+    fields["inception_score"] = {**identity.signature_fields(), **described}
+    return ()
 
 
 def _reduced(lower_bounds: Mapping[str, float | None], sums: Sums) -> Mapping[str, Any]:

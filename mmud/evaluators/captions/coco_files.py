@@ -27,7 +27,7 @@ def read_references(path: Path) -> dict[str, list[str]]:
         MmudError: MM002 when there is no such file, MM858 when it is not of that form, MM853 for an entry that is no
             caption, MM854 for images without captions.
     """
-    content = _read_json(path)
+    content = read_json(path)
     if not isinstance(content, Mapping) or not isinstance(content.get("annotations"), list):
         _refuse(
             codes.COCO_FILE_BROKEN, f"an object with a list `annotations` is needed, {_kind(content)} was found", path
@@ -53,7 +53,7 @@ def read_results(path: Path) -> dict[str, str]:
         MmudError: MM002 when there is no such file, MM858 when it is not of that form, MM853 for an entry that is no
             caption, MM852 for two captions of one image.
     """
-    content = _read_json(path)
+    content = read_json(path)
     if not isinstance(content, list):
         _refuse(codes.COCO_FILE_BROKEN, f"a list of captions is needed, {_kind(content)} was found", path)
     results: dict[str, str] = {}
@@ -65,7 +65,7 @@ def read_results(path: Path) -> dict[str, str]:
     return results
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
     require(path)
     try:
         text = path.read_text(encoding="utf-8")

@@ -174,6 +174,22 @@ def open_extractor(name: str, options: ExtractorOptions | None = None) -> Extrac
     return EXTRACTORS.get(name)(options or ExtractorOptions())
 
 
+def setting_of(extractor: Extractor) -> str:
+    """What the last digits of an extractor's features depend on besides its identity; "" where it does not say.
+
+    An extractor tells it by an attribute ``setting``. Features that were kept are used again under the same setting only.
+    """
+    return str(getattr(extractor, "setting", ""))
+
+
+def torch_setting(options: ExtractorOptions, *packages: Any) -> str:
+    """The setting of a network of torch: device, batch size, and the versions of what prepares images and runs it."""
+    import PIL
+
+    versions = [f"{package.__name__} {package.__version__}" for package in (PIL, np, *packages)]
+    return "; ".join([f"device {options.device}", f"batch {options.batch_size}", *versions])
+
+
 class SubmittedFeatures:
     """The extractor ``features``: looks at no image, takes the vector that each sample carries."""
 

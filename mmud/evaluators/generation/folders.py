@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from mmud.errors import Finding, MmudError
@@ -18,9 +18,11 @@ from mmud.evaluators.generation.extractors import (
     ImageSource,
     Progress,
     open_extractor,
+    setting_of,
     sources_of_folder,
 )
-from mmud.evaluators.generation.metrics import default_metrics
+from mmud.evaluators.generation.image_captions import captions_of, stem_of
+from mmud.evaluators.generation.metrics import TEXT_METRICS, default_metrics
 from mmud.evaluators.generation.scores import (
     DEFAULT_BOOTSTRAP,
     Bootstrap,
@@ -61,7 +63,7 @@ def features_of(
         return extractor.extract(sources, progress), []
     limits = getattr(extractor, "limits", DEFAULT_LIMITS)
     hashes = [hashlib.sha256(source.read(limits)).hexdigest() for source in sources]
-    key = cache_key(extractor.identity, hashes)
+    key = cache_key(extractor.identity, hashes, setting_of(extractor))
     findings: list[Finding] = []
     try:
         found = load_cached(key, hashes, cache.folder)
@@ -84,6 +86,7 @@ def score_images(
     extractor: Extractor,
     *,
     metrics: Sequence[str] | None = None,
+    captions: Sequence[str] | None = None,
     paired: bool = False,
     groups_a: Groups | None = None,
     groups_b: Groups | None = None,
@@ -93,20 +96,27 @@ def score_images(
 ) -> GenerationScores:
     """Compare generated images (A) with reference images (B).
 
-    ``inception_score`` may be among the metrics where the extractor gives class probabilities; it is of A alone.
+    ``inception_score`` may be among the metrics where the extractor gives class probabilities; it is of A alone. So are CLIP
+    scores, where A's captions are given: both are reported, or those among the metrics.
 
     Raises:
-        MmudError: as the extractor and ``score_features``; MM872 for an Inception Score by an extractor without classes,
-            MM879 for paired lists of different length.
+        MmudError: as the extractor and ``score_features``; MM872 for an Inception Score by an extractor without classes, or
+            CLIP scores by one without a text side, MM879 for paired lists of different length, or CLIP scores without captions.
     """
     if paired and len(a) != len(b):
         raise MmudError(codes.NOT_PAIRED, f"{len(a)} images against {len(b)}")
     names = tuple(metrics or default_metrics(extractor.identity, paired))
+    of_text = [name for name in TEXT_METRICS if (name in names if metrics else captions is not None)]
+    if of_text and captions is None:
+        message = f"{of_text[0]} compares images with captions, and none are given"
+        raise MmudError(codes.NOT_PAIRED, message, hint="Give --captions FILE.")
+    if of_text or captions is not None:
+        _check_text_side(a, captions or (), extractor)
     probabilities = _probabilities(extractor) if "inception_score" in names else None
     features_a = extractor.extract(a, progress)
     features_b, findings = features_of(b, extractor, cache, progress)
     scores = GenerationScores({}, extractor.identity, tuple(findings))
-    compared = [name for name in names if name != "inception_score"]
+    compared = [name for name in names if name != "inception_score" and name not in TEXT_METRICS]
     if compared:
         scores = scores.joined(
             score_features(
@@ -125,6 +135,10 @@ def score_images(
         scores = scores.joined(
             score_probabilities(classes, identity=extractor.identity, groups=groups_a, bootstrap=bootstrap)
         )
+    if of_text and captions is not None:
+        texts = _text_scores(features_a, captions, extractor, groups_a, bootstrap)
+        chosen = {name: texts.metrics[name] for name in of_text}
+        scores = scores.joined(GenerationScores(chosen, texts.extractor, texts.warnings))
     return scores
 
 
@@ -135,6 +149,7 @@ def score_image_folders(
     options: ExtractorOptions | None = None,
     *,
     metrics: Sequence[str] | None = None,
+    captions: Mapping[str, str] | None = None,
     paired: bool = False,
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
     cache: CachePolicy = DEFAULT_CACHE,
@@ -148,24 +163,27 @@ def score_image_folders(
         extractor: A name, set up with ``options``, or an extractor.
         options: Weights, mode, bounds.
         metrics: Names from ``METRICS``; ``default_metrics`` when left out.
+        captions: Of A's images, by name without suffix, for CLIP scores; see `read_image_captions`.
         paired: Images of one path (without its suffix) belong together.
         bootstrap: How intervals are made.
         cache: Whether B's features are kept.
         progress: Called after each batch.
 
     Raises:
-        MmudError: MM002 no such folder, MM870 no image in one, MM879 paired folders that hold different names, and as
-            ``open_extractor`` and ``score_images``.
+        MmudError: MM002 no such folder, MM870 no image in one, MM879 paired folders that hold different names, or an image
+            without a caption, and as ``open_extractor`` and ``score_images``.
     """
     sources_a, sources_b = sources_of_folder(a), sources_of_folder(b)
     if paired:
         sources_a, sources_b = _pair_up(sources_a, sources_b)
+    texts = None if captions is None else captions_of(sources_a, captions)
     network = open_extractor(extractor, options) if isinstance(extractor, str) else extractor
     return score_images(
         sources_a,
         sources_b,
         network,
         metrics=metrics,
+        captions=texts,
         paired=paired,
         bootstrap=bootstrap,
         cache=cache,
@@ -187,15 +205,23 @@ def score_captioned_images(
     Raises:
         MmudError: MM872 for an extractor without a text side, MM879 for lists of different length, and as the extractor.
     """
+    _check_text_side(sources, captions, extractor)
+    return _text_scores(extractor.extract(sources, progress), captions, extractor, groups, bootstrap)
+
+
+def _check_text_side(sources: Sequence[ImageSource], captions: Sequence[str], extractor: Extractor) -> None:
     if len(sources) != len(captions):
         raise MmudError(codes.NOT_PAIRED, f"{len(sources)} images and {len(captions)} captions")
-    embed = getattr(extractor, "embed_texts", None)
-    if embed is None:
+    if not hasattr(extractor, "embed_texts"):
         message = f"`{extractor.identity.name}` has no text side; CLIP scores need the extractor `clip`"
         raise MmudError(codes.EXTRACTOR_UNUSABLE, message)
-    images = extractor.extract(sources, progress)
-    prompted, findings = embed(captions)
-    plain, _ = embed(captions, prompt="")
+
+
+def _text_scores(
+    images: Features, captions: Sequence[str], extractor: Any, groups: Groups | None, bootstrap: Bootstrap
+) -> GenerationScores:
+    prompted, findings = extractor.embed_texts(captions)
+    plain, _ = extractor.embed_texts(captions, prompt="")
     scores = score_text_match(images, prompted, plain, identity=extractor.identity, groups=groups, bootstrap=bootstrap)
     return GenerationScores({}, extractor.identity, tuple(findings)).joined(scores)
 
@@ -220,7 +246,7 @@ def _pair_up(a: Sequence[ImageSource], b: Sequence[ImageSource]) -> tuple[list[I
 def _by_stem(sources: Sequence[ImageSource], name: str) -> dict[str, ImageSource]:
     stems: dict[str, ImageSource] = {}
     for source in sources:
-        stem = str(PurePosixPath(source.id).with_suffix(""))
+        stem = stem_of(source.id)
         if stem in stems:
             message = f"folder {name} has {stems[stem].id!r} and {source.id!r}, which share one name"
             raise MmudError(codes.NOT_PAIRED, message)

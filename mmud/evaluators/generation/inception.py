@@ -27,6 +27,7 @@ from mmud.evaluators.generation.extractors import (
     mode_label,
     require_torch,
     required_weights,
+    torch_setting,
 )
 from mmud.evaluators.generation.images import resize_bilinear, resize_clean
 from mmud.files import require, sha256_of
@@ -64,6 +65,7 @@ class InceptionExtractor:
         self._network = self._load(path, options.device)
         self._options = options
         self.limits = options.limits
+        self.setting = torch_setting(options, self._torch)
         self.identity = ExtractorIdentity(
             "inception",
             path.name,

@@ -46,7 +46,10 @@ METRICS: Mapping[str, Metric] = {
     )
 }
 
-PAIRED = frozenset({"feature_mae", "feature_cosine", "clip_score", "clip_similarity"})
+TEXT_METRICS = ("clip_score", "clip_similarity")
+"""The metrics of an image and its caption."""
+
+PAIRED = frozenset({"feature_mae", "feature_cosine", *TEXT_METRICS})
 """The metrics that need row i of A to belong with row i of B."""
 
 

@@ -31,6 +31,7 @@ from mmud.evaluators.generation.extractors import (
     require_package,
     require_torch,
     required_weights,
+    torch_setting,
 )
 
 CLIPSCORE_PROMPT = "A photo depicts "
@@ -57,6 +58,7 @@ class _TransformersModel(ABC):
             raise MmudError(codes.MODEL_UNLOADABLE, message, Place(file=str(self._folder)))
         self._options = options
         self.limits = options.limits
+        self.setting = torch_setting(options, self._torch, self._transformers)
         with _quiet(self._transformers), self._load_errors():
             self._model = self._load_model().eval().float().to(options.device)
             self._processor = self._load_processor()
@@ -134,6 +136,7 @@ class ClipExtractor(_TransformersModel):
     """
 
     name = "clip"
+    _tokenizer: Any = None
 
     def _load_model(self) -> Any:
         config = self._transformers.AutoConfig.from_pretrained(
@@ -161,14 +164,8 @@ class ClipExtractor(_TransformersModel):
         Raises:
             MmudError: MM872 when the model has no text side, MM877 when its tokenizer cannot be loaded.
         """
-        if not hasattr(self._model, "get_text_features"):
-            raise MmudError(codes.EXTRACTOR_UNUSABLE, f"{self.identity.model} has no text side: CLIP scores need one")
-        with _quiet(self._transformers), self._load_errors():
-            tokenizer = self._transformers.AutoTokenizer.from_pretrained(
-                self._folder, local_files_only=True, trust_remote_code=False
-            )
-            longest = self._model.config.text_config.max_position_embeddings
-            lengths = [len(tokenizer(prompt + text)["input_ids"]) for text in texts]
+        lengths, longest = self.text_lengths(texts, prompt)
+        tokenizer = self._text_tokenizer()
         rows = []
         with self._torch.inference_mode():
             for part, kept in full_batches(texts, self._options.batch_size):
@@ -184,6 +181,23 @@ class ClipExtractor(_TransformersModel):
         message = f"{cut} of {len(texts)} texts have more than {longest} tokens"
         findings = [Finding(codes.TEXT_TRUNCATED, Place(), message)] if cut else []
         return np.concatenate(rows) if rows else np.empty((0, 0), np.float32), findings
+
+    def text_lengths(self, texts: Sequence[str], prompt: str = CLIPSCORE_PROMPT) -> tuple[list[int], int]:
+        """The number of tokens of each text behind the prompt, and how many the encoder reads; errors as ``embed_texts``."""
+        tokenizer = self._text_tokenizer()
+        longest = int(self._model.config.text_config.max_position_embeddings)
+        with _quiet(self._transformers), self._load_errors():
+            return [len(tokenizer(prompt + text)["input_ids"]) for text in texts], longest
+
+    def _text_tokenizer(self) -> Any:
+        if not hasattr(self._model, "get_text_features"):
+            raise MmudError(codes.EXTRACTOR_UNUSABLE, f"{self.identity.model} has no text side: CLIP scores need one")
+        if self._tokenizer is None:
+            with _quiet(self._transformers), self._load_errors():
+                self._tokenizer = self._transformers.AutoTokenizer.from_pretrained(
+                    self._folder, local_files_only=True, trust_remote_code=False
+                )
+        return self._tokenizer
 
 
 class VisionExtractor(_TransformersModel):
