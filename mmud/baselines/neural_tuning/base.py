@@ -12,6 +12,8 @@ ADAPTERS: Registry[Any] = Registry(
     {
         "stn": "mmud.baselines.neural_tuning.adapters:StnAdapter",
         "none": "mmud.baselines.neural_tuning.adapters:NoAdapter",
+        "lora": "mmud.baselines.neural_tuning.lora:LoraAdapter",
+        "full": "mmud.baselines.neural_tuning.full:FullAdapter",
     },
 )
 """What changes the frozen language model: called as ``adapter(language_model, options)``, gives an `interfaces.Adapter`."""
