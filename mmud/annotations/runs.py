@@ -73,7 +73,7 @@ def decode_runs(counts: Sequence[bytes], pixels: Sequence[int] | Int64) -> RunBa
 
     ends = np.flatnonzero(last)
     offsets = np.concatenate(([0], np.searchsorted(ends, text_ends)))
-    runs, width, padded = _groups_to_numbers(text, ends)
+    runs, width, padded = _groups_to_numbers(text, last, ends)
     report(np.flatnonzero(width > _MAX_GROUPS), offsets[1:], "a run too long for any image")
     runs = _undo_differences(runs, offsets)
     report(np.flatnonzero(runs < 0), offsets[1:], "a negative run")
@@ -86,27 +86,44 @@ def decode_runs(counts: Sequence[bytes], pixels: Sequence[int] | Int64) -> RunBa
     return RunBatch(runs, offsets, problems, frozenset(loose.tolist()))
 
 
-def _groups_to_numbers(text: NDArray[np.uint8], ends: Int64) -> tuple[Int64, Int64, Int64]:
-    """The signed number that each run's groups of five bits spell, how many groups it has, and which have one too many."""
-    starts = np.empty_like(ends)
-    starts[:1] = 0
-    starts[1:] = ends[:-1] + 1
-    width = ends - starts + 1
-    bits = text & np.uint8(0x1F)
-    numbers = bits[starts].astype(np.int64)
-    longer = np.flatnonzero(width > 1)
+def _groups_to_numbers(text: NDArray[np.uint8], last: NDArray[np.bool_], ends: Int64) -> tuple[Int64, Int64, Int64]:
+    """The signed number that each run's groups of five bits spell, how many groups it has, and which have one too many.
+
+    Args:
+        text: all groups, shape (groups,).
+        last: which of them end a run.
+        ends: their positions, shape (runs,).
+    """
+    width = np.diff(ends, prepend=-1)
+    # Nearly every run has one group or two: these are put together for all positions at once, which is much faster than
+    # looking them up run by run.
+    bits = (text & np.uint8(0x1F)).astype(np.int16)
+    signed = (text & np.uint8(0x10)) != 0
+    follows = np.zeros(len(text), dtype=np.bool_)
+    np.logical_not(last[:-1], out=follows[1:])
+    shift = follows.astype(np.int16) * np.int16(5)
+    spelt = (bits << shift) - (signed.astype(np.int16) << (shift + np.int16(5)))
+    spelt[1:] += bits[:-1] * follows[1:]
+    numbers = spelt[ends].astype(np.int64)
+    longer = np.flatnonzero(width > 2)
+    if len(longer):
+        numbers[longer] = _long_numbers(bits, ends[longer], width[longer])
     # A last group of zeros or of ones says nothing where the group before it has the same sign already.
-    last, before = bits[ends[longer]], bits[ends[longer] - 1]
-    sign = (before & np.uint8(0x10)) != 0
-    padded = longer[((last == 0) & ~sign) | ((last == 0x1F) & sign)]
-    for group in range(1, _MAX_GROUPS):
-        if not len(longer):
-            break
-        numbers[longer] += bits[starts[longer] + group].astype(np.int64) << (5 * group)
-        longer = longer[width[longer] > group + 1]
-    negative = np.flatnonzero(text[ends] & np.uint8(0x10))
+    idle = follows & last & ((bits == 0) | (bits == 0x1F))
+    idle[1:] &= (bits[1:] != 0) == signed[:-1]
+    return numbers, width, np.searchsorted(ends, np.flatnonzero(idle))
+
+
+def _long_numbers(bits: NDArray[np.int16], ends: Int64, width: Int64) -> Int64:
+    """The numbers of runs of several groups, at most _MAX_GROUPS of which count."""
+    starts = ends - width + 1
+    numbers = np.zeros(len(ends), dtype=np.int64)
+    for group in range(_MAX_GROUPS):
+        has = np.flatnonzero(width > group)
+        numbers[has] += bits[starts[has] + group].astype(np.int64) << (5 * group)
+    negative = np.flatnonzero(bits[ends] & 0x10)
     numbers[negative] -= np.int64(1) << np.minimum(5 * width[negative], 5 * _MAX_GROUPS)
-    return numbers, width, padded
+    return numbers
 
 
 def _undo_differences(numbers: Int64, offsets: Int64) -> Int64:
