@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from mmud import codes as general_codes
+from mmud.annotations.asking import has_labels, with_categories
 from mmud.baselines import codes
+from mmud.dataset.asking import asks_by_category
 from mmud.dataset.exporters.questions import MANIFEST_NAME as QUESTIONS_NAME
 from mmud.dataset.store import Dataset
 from mmud.errors import Finding, MmudError, Place
 from mmud.evaluators import codes as evaluator_codes
 from mmud.evaluators.predictions import image_problem, read_lines
-from mmud.evaluators.tasks import asks_by_category, has_labels
 from mmud.files import require
 from mmud.images import read_image_bytes
 from mmud.records import ImageReference, MaskedObject, Sample, Task
@@ -90,14 +91,8 @@ class DatasetInputs(Inputs):
         with_images = images and (labels or task is not Task.GENERATION)
         for position, sample in enumerate(self.dataset.samples(self.split, images=with_images)):
             if has_labels(sample, task, self._by_category):
-                asked = _with_categories(sample) if self._by_category else sample
+                asked = with_categories(sample) if self._by_category else sample
                 yield position, asked if labels else inputs_alone(asked, task)
-
-
-def _with_categories(sample: Sample) -> Sample:
-    """The sample with each object's category as its phrase, for splits that have no phrases at all."""
-    objects = tuple(item.model_copy(update={"phrases": (item.category,)}) for item in sample.objects)
-    return sample.model_copy(update={"objects": objects})
 
 
 class QuestionInputs(Inputs):

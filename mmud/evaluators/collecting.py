@@ -9,6 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from mmud.annotations.asking import has_labels
+from mmud.dataset.asking import asks_by_category
 from mmud.dataset.store import Dataset
 from mmud.errors import Finding, MmudError, Place, Severity
 from mmud.evaluators import codes
@@ -16,7 +18,7 @@ from mmud.evaluators.base import BUILT_IN, EVALUATORS, Case, Evaluator, Options,
 from mmud.evaluators.checking import Expected, FindingLog, RefusedPredictions, checked
 from mmud.evaluators.predictions import PredictionFolder, task_file
 from mmud.evaluators.rows import COMMON, RowTable
-from mmud.evaluators.tasks import asks_by_category, expected_of, has_labels, image_of, label_text
+from mmud.evaluators.tasks import expected_of, image_of, label_text
 from mmud.records import Prediction, Sample, Task
 
 BATCH_SAMPLES = 256

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from mmud.annotations.asking import has_labels
 from mmud.annotations.masks import Mask
 from mmud.baselines.base import Baseline, Output
 from mmud.baselines.floors.constant import CentreBox, Empty
@@ -30,7 +31,6 @@ from mmud.evaluators.evaluation import evaluate
 from mmud.evaluators.predictions import task_file
 from mmud.evaluators.submissions.check import check_submission
 from mmud.evaluators.submissions.expectations import expectations
-from mmud.evaluators.tasks import has_labels
 from mmud.records import Prediction, Sample, Task
 
 ROOT = Path(__file__).resolve().parents[2]

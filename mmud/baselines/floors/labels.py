@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from mmud.annotations import tags
+from mmud.annotations.asking import asked_objects
 from mmud.annotations.masks import Mask
 from mmud.baselines.base import Baseline, Output
-from mmud.evaluators.segmentation.cases import scored_objects
 from mmud.records import PredictedMask, Prediction, Sample, Segmentation, Task
 
 ChangeMask = Callable[[Segmentation], Segmentation | None]
@@ -43,7 +43,7 @@ class Union(Baseline):
     def answer(self, sample: Sample, task: Task) -> Output:
         masks = [Mask.of(item.segmentation) for item in sample.objects if item.segmentation is not None]
         union = Mask.union(masks).to_record() if masks else None
-        scored = scored_objects(sample, task)
+        scored = asked_objects(sample, task)
         if task is Task.REFERRING_SEGMENTATION:
             given = tuple(
                 PredictedMask(segmentation=union if index in scored else None) for index in range(len(sample.objects))
@@ -72,7 +72,7 @@ def from_labels(sample: Sample, task: Task, mask: ChangeMask, text: ChangeText) 
         fields["answer"] = text(sample.answer)
         fields["masks"] = tuple(
             PredictedMask(segmentation=mask(segmentation), tag=index + 1)
-            for index in scored_objects(sample, task)
+            for index in asked_objects(sample, task)
             if (segmentation := sample.objects[index].segmentation) is not None
         )
     elif task is Task.CAPTIONING:

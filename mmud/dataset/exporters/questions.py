@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any, ClassVar
 
+from mmud.annotations.asking import question_of, with_categories
+from mmud.dataset.asking import asks_by_category
 from mmud.dataset.exporters import codes
 from mmud.dataset.exporters.base import Exporter, Item, Option
 from mmud.dataset.exporters.native import chunks, refuse_strange_splits
@@ -28,7 +30,7 @@ _UNASKED = "not given by any of the chosen tasks"
 
 GIVEN: Mapping[Task, Mapping[str, str]] = {
     Task.REFERRING_SEGMENTATION: {
-        "given": "image, and for each object its phrases",
+        "given": "image, and for each object its phrases, or its category where no object of the split has a phrase",
         "wanted": "one mask for each object, in order; null for no target, and for an object without phrases",
     },
     Task.REASONING_SEGMENTATION: {
@@ -53,7 +55,7 @@ class QuestionsExporter(Exporter):
         "polygons": _WITHHELD,
         "boxes": _WITHHELD,
         "areas": _WITHHELD,
-        "categories": _WITHHELD,
+        "categories": f"{_WITHHELD}, unless a split has no phrases: its objects are asked for by category",
         "category ids": _WITHHELD,
         "crowd flags": _WITHHELD,
         "ref ids": _WITHHELD,
@@ -101,7 +103,9 @@ class QuestionsExporter(Exporter):
     def write_split(self, split: str, items: Iterator[Item]) -> None:
         folder = self.job.split_stem(split)
         asked = dict.fromkeys(map(str, self.job.tasks), 0)
-        rows = self._rows(split, folder, items, asked)
+        # The rule of `mmud evaluate`, over the whole split however few samples are exported.
+        by_category = asks_by_category(self.job.dataset, split)
+        rows = self._rows(split, folder, items, asked, by_category)
         if self._writer is None:
             for _ in rows:
                 pass
@@ -112,9 +116,11 @@ class QuestionsExporter(Exporter):
             if split not in self._shards:
                 self._writer.write_part(split, 0, [])
                 self._shards[split] = 1
-        self._asked[split] = {"folder": folder, "questions": asked}
+        self._asked[split] = {"folder": folder, "questions": asked, "by_category": by_category}
 
-    def _rows(self, split: str, folder: str, items: Iterator[Item], asked: dict[str, int]) -> Iterator[dict[str, Any]]:
+    def _rows(
+        self, split: str, folder: str, items: Iterator[Item], asked: dict[str, int], by_category: bool
+    ) -> Iterator[dict[str, Any]]:
         """Write each sample's questions on the way, and pass it on without its labels."""
         with ExitStack() as stack:
             files = {
@@ -127,14 +133,14 @@ class QuestionsExporter(Exporter):
                     image = f"images/{self.job.image_name(item.without_path(), 'images')}"
                     self.job.save_image(item, image, split)
                 for task, stream in files.items():
-                    question = question_of(item.sample, task)
+                    question = question_of(item.sample, task, by_category)
                     if question is None:
                         continue
                     shown = {} if task is Task.GENERATION else {"image": image}
                     write_line(stream, {"sample_id": item.sample.sample_id, **shown, **question})
                     asked[task] += 1
                     self.job.counts[f"{task} questions"] += 1
-                row = self._blind(item.sample).to_row()
+                row = self._blind(with_categories(item.sample) if by_category else item.sample).to_row()
                 if item.image is not None and image is not None:
                     row["image"] = {"bytes": item.image.data, "path": image.removeprefix("images/")}
                 yield row
@@ -167,16 +173,3 @@ class QuestionsExporter(Exporter):
             "leaks": [finding.message for finding in self.job.findings if finding.code is codes.CAPTIONS_LEAK],
         }
         write_json(self.job.folder / MANIFEST_NAME, manifest)
-
-
-def question_of(sample: Sample, task: Task) -> dict[str, Any] | None:
-    """What a task gives of a sample, the image aside; None where the sample has no label for it, so that nothing is scored."""
-    size = {"width": sample.width, "height": sample.height}
-    if task is Task.REFERRING_SEGMENTATION:
-        wanted = any(item.phrases and item.segmentation is not None for item in sample.objects)
-        return {**size, "objects": [{"phrases": list(item.phrases)} for item in sample.objects]} if wanted else None
-    if task is Task.REASONING_SEGMENTATION:
-        return {**size, "question": sample.question} if sample.question.strip() and sample.answer.strip() else None
-    if not sample.caption.strip():
-        return None
-    return size if task is Task.CAPTIONING else {"caption": sample.caption, **size}

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmud.annotations import codes, tags
+from mmud.annotations.asking import asked_objects, expression_of
 from mmud.annotations.masks import Mask, areas
 from mmud.errors import MmudError, Place
 from mmud.evaluators.base import Case
@@ -14,27 +15,10 @@ from mmud.evaluators.segmentation.labels import Label
 from mmud.evaluators.segmentation.matching import Candidates, Pair
 from mmud.evaluators.segmentation.plan import PlannedUnit
 from mmud.evaluators.segmentation.units import ABSENT
-from mmud.records import MaskedObject, PredictedMask, Sample, Task
+from mmud.records import PredictedMask, Task
 
 GREFCOCO = "grefcoco"
 MIXED = "mixed"
-
-
-def scored_objects(sample: Sample, task: Task, by_category: bool = False) -> list[int]:
-    """The positions of the objects whose masks a task asks for: those that are meant by a phrase, or by a tag of the answer.
-
-    Objects without a mask of their own are never scored.
-
-    Args:
-        sample: the labels.
-        task: one of the two about masks.
-        by_category: in referring, objects are asked for by their category, as where no object of a split has a phrase.
-    """
-    with_mask = [index for index, item in enumerate(sample.objects) if item.segmentation is not None]
-    if task is Task.REFERRING_SEGMENTATION:
-        return [index for index in with_mask if by_category or sample.objects[index].phrases]
-    mentioned = set(tags.indices(sample.answer))
-    return [index for index in with_mask if index + 1 in mentioned]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +128,7 @@ def case_masks(cases: Sequence[Case], by_category: bool = False) -> list[CaseMas
     Raises:
         MmudError: MM201 or MM202 when a label is no valid mask of the image's size.
     """
-    wanted = [scored_objects(case.sample, case.prediction.task, by_category) for case in cases]
+    wanted = [asked_objects(case.sample, case.prediction.task, by_category) for case in cases]
     labels = _labels(cases, wanted)
     pixels = iter(areas([label.mask for of_case in labels for label in of_case.values()]).tolist())
     found = []
@@ -178,11 +162,6 @@ def _words(case: Case, index: int) -> int:
     if case.prediction.task is not Task.REFERRING_SEGMENTATION:
         return ABSENT
     return len(expression_of(case.sample.objects[index]).split())
-
-
-def expression_of(item: MaskedObject) -> str:
-    """What referring asks for an object by: its first phrase, or its category where it has none."""
-    return item.phrases[0] if item.phrases else item.category
 
 
 def _labels(cases: Sequence[Case], wanted: Sequence[Sequence[int]]) -> list[Mapping[int, Label]]:

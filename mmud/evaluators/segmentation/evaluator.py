@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mmud.annotations.asking import asked_objects
 from mmud.errors import MmudError
 from mmud.evaluators import codes
 from mmud.evaluators.base import Case, Evaluator, Figures, Sums
 from mmud.evaluators.protocols import PROTOCOLS, Protocol, Unit, View
-from mmud.evaluators.segmentation.cases import case_masks, scored_objects
+from mmud.evaluators.segmentation.cases import case_masks
 from mmud.evaluators.segmentation.matching import match_all
 from mmud.evaluators.segmentation.plan import Plan
 from mmud.evaluators.segmentation.scoring import (
@@ -37,7 +38,7 @@ class SegmentationEvaluator(Evaluator):
     metrics = METRICS
 
     def applies(self, sample: Sample, task: Task) -> bool:
-        return bool(scored_objects(sample, task, self.options.by_category))
+        return bool(asked_objects(sample, task, self.options.by_category))
 
     def variants(self) -> tuple[str, ...]:
         return self.options.protocols

@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mmud.annotations.asking import has_labels
+from mmud.dataset.asking import asks_by_category
 from mmud.dataset.exporters.questions import MANIFEST_NAME as QUESTIONS_NAME
 from mmud.dataset.store import Dataset
 from mmud.errors import MmudError, Place
 from mmud.evaluators import codes
 from mmud.evaluators.checking import Expected, FindingLog
 from mmud.evaluators.predictions import read_lines
-from mmud.evaluators.tasks import expected_of, has_labels
+from mmud.evaluators.tasks import expected_of
 from mmud.records import Task
 
 
@@ -51,10 +53,11 @@ def expectations(path: Path, split: str) -> Expectations:
 def _from_dataset(path: Path, split: str) -> Expectations:
     dataset = Dataset(path)
     tasks: dict[Task, dict[str, Expected]] = {task: {} for task in Task}
+    by_category = asks_by_category(dataset, split)
     for sample in dataset.samples(split):
         expected = expected_of(sample)
         for task in Task:
-            if has_labels(sample, task):
+            if has_labels(sample, task, by_category):
                 # Only referring counts masks against objects; the other tasks' questions do not even say how many there are.
                 asked = expected if task is Task.REFERRING_SEGMENTATION else replace(expected, objects=0)
                 tasks[task][sample.sample_id] = asked

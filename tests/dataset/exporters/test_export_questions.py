@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter_samples import HOSTILE_IDS
+from exporter_samples import HOSTILE_IDS, picture
 
+from mmud.annotations.masks import Mask
+from mmud.baselines.floors.labels import Oracle
+from mmud.baselines.inputs import open_inputs
+from mmud.baselines.predicting import write_predictions
 from mmud.dataset.exporters.runner import Request, run_export
 from mmud.dataset.store import Dataset
+from mmud.dataset.writer import write_dataset
+from mmud.evaluators.evaluation import evaluate
 from mmud.evaluators.submissions.expectations import expectations
-from mmud.records import Task
+from mmud.records import ImageReference, MaskedObject, Sample, Task
 
 IMAGE_TASKS = (Task.REFERRING_SEGMENTATION, Task.REASONING_SEGMENTATION, Task.CAPTIONING)
 
@@ -115,3 +122,60 @@ def test_what_is_asked_is_what_is_scored(mixed: Dataset, tmp_path: Path, split: 
     assert asked.fingerprint == scored.fingerprint
     for task in Task:
         assert dict(asked.tasks[task]) == dict(scored.tasks[task]), task
+
+
+@pytest.fixture
+def half_named(tmp_path: Path) -> Dataset:
+    """Phrases for some objects of train, for none of test, as where plain COCO is a split; and labels that are not whole."""
+    mask = Mask.full(4, 6).to_record()
+
+    def samples(split: str, named: bool) -> Iterator[Sample]:
+        for number in range(6):
+            objects = [
+                MaskedObject(segmentation=mask, category="dog", phrases=("the dog",) if named and number else ())
+            ]
+            objects.append(MaskedObject(segmentation=mask if number != 3 else None, category="cat"))
+            yield Sample(
+                sample_id=f"{split}{number}",
+                width=6,
+                height=4,
+                source="made",
+                image=ImageReference(bytes=picture(number, 6, 4), path=f"{split}{number}.png"),
+                caption="a dog and a cat" if number != 1 else " ",
+                question="What barks?" if number != 2 else "",
+                answer="The dog <LCL-1> does." if number != 4 else "",
+                objects=tuple(objects) if number != 5 else (),
+            )
+
+    return write_dataset(tmp_path / "half", {"train": samples("train", True), "test": samples("test", False)})
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_evaluate_requires_what_was_asked(half_named: Dataset, tmp_path: Path, split: str) -> None:
+    """The questions, the list that a submission is checked by, and the rows that are scored, are of the same samples."""
+    run_export(half_named, "questions", tmp_path / "out")
+    folder = write_predictions(tmp_path / "p", half_named, Oracle(), split=split, tasks=IMAGE_TASKS)
+    rows = evaluate(folder, half_named, split=split).rows.table.select(["task", "sample_id"]).to_pylist()
+    assert {row["task"] for row in rows} == set(IMAGE_TASKS)
+    for task in IMAGE_TASKS:
+        asked = {row["sample_id"] for row in _rows(tmp_path / "out", split, task)}
+        scored = {row["sample_id"] for row in rows if row["task"] == task}
+        assert asked == scored == set(expectations(half_named.path, split).tasks[task])
+        given, wanted = expectations(tmp_path / "out", split), expectations(half_named.path, split)
+        assert dict(given.tasks[task]) == dict(wanted.tasks[task])
+    referring = {
+        row["sample_id"]: row["objects"] for row in _rows(tmp_path / "out", split, Task.REFERRING_SEGMENTATION)
+    }
+    phrases = {tuple(item["phrases"]) for objects in referring.values() for item in objects}
+    assert phrases == ({("the dog",), ()} if split == "train" else {("dog",), ("cat",)})
+    assert (f"{split}0" in referring) == (split == "test")
+
+
+def test_a_split_without_phrases_can_be_answered_from_its_questions(half_named: Dataset, tmp_path: Path) -> None:
+    run_export(half_named, "questions", tmp_path / "out")
+    task = Task.REFERRING_SEGMENTATION
+    given = open_inputs(tmp_path / "out", "test").samples(task, images=False, labels=False)
+    from_labels = open_inputs(half_named.path, "test").samples(task, images=False, labels=False)
+    assert [sample.objects for _, sample in given] == [sample.objects for _, sample in from_labels]
+    blind = Dataset(tmp_path / "out" / "dataset")
+    assert {item.phrases for sample in blind.samples("test") for item in sample.objects} == {("dog",), ("cat",)}
