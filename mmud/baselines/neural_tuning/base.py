@@ -17,3 +17,13 @@ ADAPTERS: Registry[Any] = Registry(
     },
 )
 """What changes the frozen language model: called as ``adapter(language_model, options)``, gives an `interfaces.Adapter`."""
+
+MASK_DECODERS: Registry[Any] = Registry(
+    "mask decoder",
+    "mmud.mask_decoders",
+    {"film": "mmud.baselines.neural_tuning.mask_decoder:FilmMaskDecoder"},
+)
+"""From a tag's states to a mask: called as ``decoder(sizes, config)``, gives an `interfaces.MaskDecoder`."""
+
+BACKBONES: Registry[Any] = Registry("backbone", "mmud.backbones", {})
+"""Frozen parts that are made to go together: called without arguments, gives a `backbones.Backbone`."""

@@ -29,12 +29,13 @@ class FullAdapter(Adapter):
             raise MmudError(codes.CONFIG_INVALID, f"adapter full has no options, not {', '.join(options)}")
         model: Any = language_model
         apart = [module.weight for module in (model.get_input_embeddings(), model.get_output_embeddings()) if module]
-        found = {}
+        found: dict[str, nn.Parameter] = {}
         for name, weight in language_model.named_parameters():
             if all(weight is not other for other in apart):
                 if not weight.is_floating_point():
                     raise MmudError(codes.CONFIG_INVALID, f"{name} is {weight.dtype}, which cannot be trained")
-                found[name] = weight.requires_grad_(True)
+                weight.requires_grad_(True)
+                found[name] = weight
         # Not registered here: they are the language model's.
         self._weights = [found]
 

@@ -81,7 +81,7 @@ class LoraAdapter(Adapter):
         targets = [names[one.module] for one in projections]
         settings = LoraConfig(
             r=self.rank,
-            lora_alpha=2 * self.rank if self.options.alpha is None else self.options.alpha,
+            lora_alpha=2 * self.rank if self.options.alpha is None else self.options.alpha,  # type: ignore[arg-type]
             lora_dropout=self.options.dropout,
             target_modules=targets,
             fan_in_fan_out=type(projections[0].module).__name__ == "Conv1D",

@@ -63,8 +63,8 @@ class Trainable(Protocol):
 class BatchSource(Protocol):
     """Where batches come from: a pure function of the step."""
 
-    def micro_batches(self, step: int) -> Iterable[tuple[Any, int]]:
-        """The pieces of a step's batch, each with its number of examples. Steps count from 0."""
+    def micro_batches(self, step: int) -> Iterable[tuple[Any, float]]:
+        """The pieces of a step's batch, each with the factor that its loss counts by. Steps count from 0."""
         ...
 
 
@@ -82,7 +82,8 @@ class TrainingConfig:
         clip, clip_by: the gradient's norm, or each of its values, is cut to this; 0 for never.
         precision: "bf16" runs the forward pass under autocast; weights that are trained stay in fp32.
         device: where batches and model are; the device type is all that is looked at.
-        log_every, validate_every: steps; 0 for never (a valid split is then looked at once, at the end).
+        log_every: steps; 0 for never.
+        validations: how often the valid split is looked at, spread over the budget; at the end in any case.
         save_every: steps; 0 for by time alone.
         save_seconds: a checkpoint at least so often.
         keep: so many of the newest checkpoints.
@@ -103,7 +104,7 @@ class TrainingConfig:
     precision: Literal["fp32", "bf16"] = "fp32"
     device: str = "cpu"
     log_every: int = 10
-    validate_every: int = 0
+    validations: int = 1
     save_every: int = 0
     save_seconds: float = 60.0
     keep: int = 2
@@ -118,13 +119,11 @@ class TrainingReport:
         state: at the end.
         resumed_from: the step that was gone on from; None for a straight run.
         losses: the lines of the log.
-        examples: trained on in all.
     """
 
     state: TrainingState
     resumed_from: int | None
     losses: list[dict[str, Any]]
-    examples: int
 
 
 def make_optimiser(config: TrainingConfig, groups: Mapping[str, Sequence[Parameter]]) -> Optimizer:
@@ -189,7 +188,6 @@ class Trainer:
         self._parameters = [parameter for group in self._groups.values() for parameter in group]
         self._checkpoints = CheckpointFolder(folder / "checkpoints", config.keep)
         self._saved: int | None = None
-        self._examples = 0
 
     def run(self) -> TrainingReport:
         """Train to the end of the budget; the model then has the selected weights.
@@ -212,7 +210,7 @@ class Trainer:
                         shown = time.perf_counter()
                         self._note(_line(state.step, scalars))
                 last = self._spent(state)
-                validated = self._validate is not None and (last or _due(state.step, self.config.validate_every))
+                validated = self._validate is not None and (last or self._looks(before) < self._looks(state))
                 if validated:
                     state = replace(self._select(state, log), seconds=time.perf_counter() - started)
                 overdue = time.perf_counter() - saved_at >= self.config.save_seconds
@@ -223,10 +221,14 @@ class Trainer:
         if state.best is not None and state.best.step != state.step:
             self.model.load_trainable_state(self._checkpoints.model_of(state.best.step))
         self.model.train(False)
-        return TrainingReport(state, begun.step or None, lines, self._examples)
+        return TrainingReport(state, begun.step or None, lines)
 
     def _spent(self, state: TrainingState) -> bool:
         return self.config.budget.fraction(state.step, state.seconds) >= 1
+
+    def _looks(self, state: TrainingState) -> int:
+        """How often the valid split should have been looked at by then."""
+        return int(self.config.budget.fraction(state.step, state.seconds) * self.config.validations)
 
     @contextmanager
     def _advancing(self, begun: TrainingState) -> Iterator[Callable[[TrainingState, TrainingState], None]]:
@@ -266,7 +268,7 @@ class Trainer:
             group["lr"] = rates[f"rate/{group['name']}"] = group["rate"] * factor
         self.model.train(True)
         with memory_explained(f"step {state.step + 1}"):
-            losses, examples = self._gradients(state.step)
+            losses = self._gradients(state.step)
             require_finite(losses, state.step + 1, self._saved)
             bound = config.clip if config.clip > 0 and config.clip_by == "norm" else float("inf")
             norm = float(nn.utils.clip_grad_norm_(self._parameters, bound))
@@ -275,22 +277,18 @@ class Trainer:
             require_finite({"the gradient's norm": norm}, state.step + 1, self._saved)
             self._optimiser.step()
             self._optimiser.zero_grad(set_to_none=True)
-        self._examples += examples
         return {**{f"loss/{name}": value for name, value in losses.items()}, "norm": norm, **rates}
 
-    def _gradients(self, step: int) -> tuple[dict[str, float], int]:
-        """Gradients of the whole batch, from its pieces; each counts by its number of examples."""
-        pieces = list(self._source.micro_batches(step))
-        examples = sum(count for _, count in pieces)
-        means: dict[str, float] = {}
-        for piece, count in pieces:
+    def _gradients(self, step: int) -> dict[str, float]:
+        """Gradients of the whole batch, summed over its pieces."""
+        sums: dict[str, float] = {}
+        for piece, share in self._source.micro_batches(step):
             with self._autocast():
                 losses = self.model.loss(piece)
-            share = count / examples
             torch.autograd.backward(losses[TOTAL] * share)
             for name, value in losses.items():
-                means[name] = means.get(name, 0.0) + float(value.detach()) * share
-        return means, examples
+                sums[name] = sums.get(name, 0.0) + float(value.detach()) * share
+        return sums
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.config.precision == "fp32":

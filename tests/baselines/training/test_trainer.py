@@ -53,7 +53,7 @@ def test_it_learns(tmp_path: Path) -> None:
 
 def test_killed_and_resumed_is_the_same_to_the_bit(tmp_path: Path) -> None:
     steps = 20
-    straight = trainer(tmp_path / "straight", steps, validate_every=4)
+    straight = trainer(tmp_path / "straight", steps, validations=5)
     straight.run()
 
     program = [sys.executable, str(Path(__file__).with_name("toy.py")), str(tmp_path / "killed"), str(steps), "0.1"]
@@ -66,7 +66,7 @@ def test_killed_and_resumed_is_the_same_to_the_bit(tmp_path: Path) -> None:
     assert process.wait() == -9
     assert not (tmp_path / "killed" / "checkpoints" / f"step-{steps:08d}").exists()
 
-    resumed = trainer(tmp_path / "killed", steps, validate_every=4)
+    resumed = trainer(tmp_path / "killed", steps, validations=5)
     report = resumed.run()
     assert report.resumed_from is not None
     assert report.resumed_from >= 6
@@ -83,8 +83,8 @@ def test_killed_and_resumed_is_the_same_to_the_bit(tmp_path: Path) -> None:
 
 
 def test_looking_at_the_valid_split_changes_nothing(tmp_path: Path) -> None:
-    trainer(tmp_path / "a", 12, validate_every=2).run()
-    trainer(tmp_path / "b", 12, validate_every=0).run()
+    trainer(tmp_path / "a", 12, validations=6).run()
+    trainer(tmp_path / "b", 12).run()
     one, other = final(tmp_path / "a", 12), final(tmp_path / "b", 12)
     assert_same(one, other)
 
@@ -98,7 +98,7 @@ def test_the_weights_that_did_best_on_valid_are_kept(tmp_path: Path) -> None:
         seen.append({name: tensor.clone() for name, tensor in model.trainable_state().items()})
         return {"total": next(scores)}
 
-    config = TrainingConfig(Budget(steps=10), {"": 1e-2}, warmup=0, validate_every=2)
+    config = TrainingConfig(Budget(steps=10), {"": 1e-2}, warmup=0, validations=5)
     report = Trainer(model, Source(), config, tmp_path, validate=validate).run()
     assert report.state.best is not None
     assert (report.state.best.step, report.state.best.score) == (4, 1.0)
@@ -113,7 +113,6 @@ def test_the_weights_that_did_best_on_valid_are_kept(tmp_path: Path) -> None:
 def test_accumulated_pieces_give_the_gradients_of_the_whole_batch(tmp_path: Path) -> None:
     def gradients(pieces: int) -> list[torch.Tensor]:
         model = Toy()
-        model.dropout_off = True  # type: ignore[assignment]
         one = Trainer(model, Source(pieces=pieces), TrainingConfig(Budget(steps=1)), tmp_path)
         model.train(False)
         one._gradients(0)

@@ -55,15 +55,15 @@ class Source:
         self.pieces = pieces
         self.delay = delay
 
-    def micro_batches(self, step: int) -> list[tuple[tuple[torch.Tensor, torch.Tensor], int]]:
+    def micro_batches(self, step: int) -> list[tuple[tuple[torch.Tensor, torch.Tensor], float]]:
         time.sleep(self.delay)
         chosen = torch.tensor([draw.index for draw in self.order.step(step)])
-        return [((self.inputs[part], self.targets[part]), len(part)) for part in chosen.chunk(self.pieces)]
+        return [((self.inputs[part], self.targets[part]), len(part) / len(chosen)) for part in chosen.chunk(self.pieces)]
 
     def validate(self, model: Toy) -> dict[str, float]:
         # Draws on purpose: looking at the valid split must not change the training.
         torch.rand(3)
-        return {name: float(value) for name, value in model.loss((self.inputs, self.targets)).items()}
+        return {name: float(value.detach()) for name, value in model.loss((self.inputs, self.targets)).items()}
 
 
 def trainer(folder: Path, steps: int, delay: float = 0.0, **settings: object) -> Trainer:
@@ -75,4 +75,4 @@ def trainer(folder: Path, steps: int, delay: float = 0.0, **settings: object) ->
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    trainer(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), validate_every=4).run()
+    trainer(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), validations=5).run()
