@@ -8,7 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from mmud import codes
-from mmud.commands.common import Console, JsonFlag, QuietFlag, SeedOption, VerboseFlag, table
+from mmud.commands.common import (
+    Console,
+    DryRunFlag,
+    ForceFlag,
+    JsonFlag,
+    OutputOption,
+    QuietFlag,
+    SeedOption,
+    VerboseFlag,
+    table,
+)
 from mmud.commands.evaluate import (
     AcceptHashOption,
     DeviceOption,
@@ -59,6 +69,9 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
     group.command("masks", help="gIoU, cIoU and the rest of two files of masks (JSON lines).")(masks)
     group.command("captions", help="CIDEr, BLEU, ROUGE-L and lengths of two COCO files.")(captions)
+    group.command("document-frequencies", help="Freeze CIDEr's weights for a split, for --frequencies of captions.")(
+        document_frequencies
+    )
     group.command("images", help="Fréchet and kernel distance between two folders of images.")(images)
     group.command("features", help="The same between two matrices of features (.npy).")(features)
     app.add_typer(group, name="metric", help="One metric on plain files: masks, captions, images or features.")
@@ -154,6 +167,53 @@ def captions(
             console.note(f"{name} was left out: {reason}")
     found = {"metrics": {name: figure.to_dict() for name, figure in figures.items()}, **rest}
     console.result(found, _figures_text(found["metrics"]))
+
+
+def document_frequencies(
+    output: OutputOption,
+    references: Annotated[
+        Path | None, typer.Option("--references", metavar="FILE", help="COCO captions of the whole split.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="A dataset, in place of a file.")] = None,
+    split: Annotated[str, typer.Option("--split", help="Of the dataset.")] = "test",
+    task: Annotated[
+        str, typer.Option("--task", metavar="captioning|reasoning_segmentation", help="Whose texts, of the dataset.")
+    ] = "captioning",
+    force: ForceFlag = False,
+    dry_run: DryRunFlag = False,
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
+) -> None:
+    from mmud.dataset.store import Dataset
+    from mmud.evaluators.captions.frequency_files import save_frequencies
+    from mmud.evaluators.evaluation import check_choice
+    from mmud.evaluators.frozen_frequencies import TEXT_TASKS, frequencies_of_file, frequencies_of_split
+    from mmud.files import refuse_existing
+    from mmud.records import Task
+
+    console = Console(json, quiet, verbose)
+    if (references is None) == (data is None):
+        raise MmudError(codes.USAGE, "one of --references FILE and --data DIR is needed")
+    chosen = Task(check_choice(task, TEXT_TASKS, "--task"))
+    refuse_existing(output, force)
+    if references is not None:
+        found = frequencies_of_file(references)
+    else:
+        assert data is not None
+        found = frequencies_of_split(Dataset(data), split, chosen)
+    if dry_run:
+        console.note(f"would write {output}")
+    else:
+        save_frequencies(found, output)
+        console.note(f"wrote {output}")
+    ngrams = [len(table.first) for table in found.tables]
+    described = {"name": found.name, "sha256": found.content_hash, "documents": found.documents, "ngrams": ngrams}
+    counted = f"{sum(ngrams):,} n-grams of two documents or more"
+    console.result(
+        {**described, "tokenizer": found.tokenizer, "file": str(output)},
+        f"df:{found.name}, {found.documents:,} documents, {counted}",
+    )
 
 
 def images(

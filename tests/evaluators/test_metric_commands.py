@@ -131,6 +131,52 @@ def test_captions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert captions(tmp_path, "--backend", "java") == 2
 
 
+def freeze(file: Path, *options: str) -> int:
+    return run(["metric", "document-frequencies", "-o", str(file), "--json", "-q", *options])
+
+
+@pytest.mark.parametrize("name", ["whole.npz", "whole.json"])
+def test_frozen_frequencies_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """Frozen from the references that are scored, they change no figure; the signature names them."""
+    assert captions(tmp_path, "--json") == 0
+    own = json.loads(capsys.readouterr().out)["metrics"]
+    assert freeze(tmp_path / name, "--references", str(tmp_path / "r.json")) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["documents"] == 4
+    assert captions(tmp_path, "--json", "--frequencies", str(tmp_path / name)) == 0
+    found = json.loads(capsys.readouterr().out)["metrics"]
+    assert found["cider_d"]["value"] == own["cider_d"]["value"]
+    assert f"df:{made['name']}" in found["cider_d"]["signature"]
+    assert made["sha256"].startswith(made["name"])
+
+
+@pytest.mark.parametrize(
+    ("task", "metric"), [("captioning", "captioning"), ("reasoning_segmentation", "reasoning_segmentation")]
+)
+def test_frozen_frequencies_of_a_split_are_those_of_evaluate(
+    made: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], task: str, metric: str
+) -> None:
+    data = ["--data", str(made.dataset.path)]
+    assert freeze(tmp_path / "f.npz", *data, "--task", task) == 0
+    frozen = json.loads(capsys.readouterr().out)
+    assert run(["evaluate", str(made.perturbed), *data, "--json", "-q", "--replicates", "0"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert f"df:{frozen['name']}" in scores["tasks"][metric]["metrics"]["cider_d"]["signature"]
+
+
+def test_freezing_refuses(made: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, data = tmp_path / "f.npz", ["--data", str(made.dataset.path)]
+    assert freeze(file) == 2
+    assert freeze(file, *data, "--references", "r.json") == 2
+    assert freeze(file, *data, "--task", "generation") == 2
+    assert freeze(file, *data, "--split", "nowhere") == 2
+    assert freeze(file, *data, "--dry-run") == 0
+    assert not file.exists()
+    assert freeze(file, *data) == 0
+    assert freeze(file, *data) == 2
+    assert freeze(file, *data, "--force") == 0
+
+
 @pytest.mark.java
 def test_the_oracle_backend_agrees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from mmud.evaluators.captions.oracles import why_not
