@@ -32,13 +32,17 @@ _MOST_LICENSES = 12
 _MOST_FILES = 40
 
 
-def render_card(dataset: Dataset) -> str:
+def render_card(dataset: Dataset, contents: Contents | None = None) -> str:
     """The card of a dataset; it depends on the dataset's contents alone, so that equal datasets have equal cards.
+
+    Args:
+        dataset: the dataset.
+        contents: what it holds, where that was counted already.
 
     Raises:
         MmudError: MM104, MM106 or MM107 when a shard cannot be read.
     """
-    contents = look(dataset)
+    contents = contents or look(dataset)
     parts = [
         front_matter(dataset.manifest, contents),
         _opening(dataset, contents),

@@ -46,6 +46,21 @@ class Contents:
     def sources(self) -> list[str]:
         return sorted({source for _, source in self.counts})
 
+    def add(self, split: str, table: pa.RecordBatch) -> None:
+        """Count further rows of a split; columns that are not looked at may be there."""
+        sources = np.asarray(pc.fill_null(table.column("source"), "").to_numpy(zero_copy_only=False), dtype=object)
+        figures = _figures(table)
+        for source in np.unique(sources).tolist():
+            rows = sources == source
+            counts = self.counts.setdefault((split, source), Counter())
+            counts["samples"] += int(rows.sum())
+            for name, values in figures.items():
+                counts[name] += int(values[rows].sum())
+            licenses = pc.fill_null(table.column("license"), "").filter(pa.array(rows))
+            tally = self.licenses.setdefault(source, Counter())
+            for entry in pc.value_counts(licenses).to_pylist():
+                tally[entry["values"]] += entry["counts"]
+
 
 def look(dataset: Dataset) -> Contents:
     """Count a dataset.
@@ -55,19 +70,7 @@ def look(dataset: Dataset) -> Contents:
     """
     found = Contents()
     for batch in dataset.batches(None, COLUMNS, rows=_BATCH):
-        table = batch.table
-        sources = np.asarray(pc.fill_null(table.column("source"), "").to_numpy(zero_copy_only=False), dtype=object)
-        figures = _figures(table)
-        for source in np.unique(sources).tolist():
-            rows = sources == source
-            counts = found.counts.setdefault((batch.split, source), Counter())
-            counts["samples"] += int(rows.sum())
-            for name, values in figures.items():
-                counts[name] += int(values[rows].sum())
-            licenses = pc.fill_null(table.column("license"), "").filter(pa.array(rows))
-            tally = found.licenses.setdefault(source, Counter())
-            for entry in pc.value_counts(licenses).to_pylist():
-                tally[entry["values"]] += entry["counts"]
+        found.add(batch.split, batch.table)
     return found
 
 

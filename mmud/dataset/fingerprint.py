@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,9 @@ import pyarrow.compute as pc
 
 from mmud.dataset.schema import ANNOTATION_COLUMNS
 from mmud.dataset.store import BATCH_ROWS, Dataset
+
+HASHED_COLUMNS = tuple(name for name in ANNOTATION_COLUMNS if name != "provenance")
+"""Who made a label does not change it."""
 
 
 class _Leaf:
@@ -19,31 +23,55 @@ class _Leaf:
         self.digest = hashlib.sha256()
         self.seen = 0
 
-    def update(self, array: pa.Array, content: bytes) -> None:
+    def update(self, content: memoryview) -> None:
+        self.digest.update(content)
+
+    def update_nulls(self, array: pa.Array) -> None:
         if array.null_count:
             nulls = np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False)) + self.seen
-            self.digest.update(nulls.astype("<i8").tobytes())
-        self.digest.update(content)
+            self.digest.update(nulls.astype("<i8").data)
         self.seen += len(array)
+
+
+class LabelDigest:
+    """The checksum of labels as they go by, split by split, each split in order and cut into batches anyhow.
+
+    Each leaf column is hashed by itself (lengths, values, positions of nulls), then the columns together.
+    """
+
+    def __init__(self) -> None:
+        self._leaves: dict[str, dict[str, _Leaf]] = {}
+
+    def add(self, split: str, batch: pa.RecordBatch) -> None:
+        """Take in the next rows of a split; columns that are not hashed may be there."""
+        leaves = self._leaves.setdefault(split, {})
+        for name in HASHED_COLUMNS:
+            _hash_array(name, batch.column(name), leaves)
+
+    def hexdigest(self, lengths: Mapping[str, int]) -> str:
+        """The checksum as hexadecimal digits.
+
+        Args:
+            lengths: split -> its samples, in the dataset's order.
+        """
+        total = hashlib.sha256()
+        for split, length in lengths.items():
+            leaves = self._leaves.get(split, {})
+            total.update(f"{split}:{length}".encode())
+            for path in sorted(leaves):
+                total.update(path.encode() + leaves[path].digest.digest())
+        return total.hexdigest()
 
 
 def fingerprint_of(dataset: Dataset) -> str:
     """SHA-256 over every label in order, independent of shard sizes, compression and where images are kept.
 
-    Each leaf column is hashed by itself (lengths, values, positions of nulls), then the columns together, split by split.
-    ``provenance`` is left out: who made a label does not change it.
+    ``provenance`` is left out: who made a label does not change it. See `LabelDigest`.
     """
-    total = hashlib.sha256()
-    names = [name for name in ANNOTATION_COLUMNS if name != "provenance"]
-    for split in dataset.splits:
-        leaves: dict[str, _Leaf] = {}
-        for batch in dataset.batches(split, names, rows=4 * BATCH_ROWS):
-            for name, column in zip(batch.table.schema.names, batch.table.columns, strict=True):
-                _hash_array(name, column, leaves)
-        total.update(f"{split}:{dataset.length(split)}".encode())
-        for path in sorted(leaves):
-            total.update(path.encode() + leaves[path].digest.digest())
-    return total.hexdigest()
+    digest = LabelDigest()
+    for batch in dataset.batches(None, HASHED_COLUMNS, rows=4 * BATCH_ROWS):
+        digest.add(batch.split, batch.table)
+    return digest.hexdigest({split: dataset.length(split) for split in dataset.splits})
 
 
 def _hash_array(path: str, array: pa.Array, leaves: dict[str, _Leaf]) -> None:
@@ -52,27 +80,38 @@ def _hash_array(path: str, array: pa.Array, leaves: dict[str, _Leaf]) -> None:
         for position, child in enumerate(array.flatten()):
             _hash_array(f"{path}.{kind.field(position).name}", child, leaves)
     elif pa.types.is_list(kind):
-        leaves.setdefault(path, _Leaf()).update(array.slice(0, 0), _integers(pc.list_value_length(array)))
+        _leaf(leaves, path).update(_integers(pc.list_value_length(array)))
         _hash_array(f"{path}[]", array.flatten(), leaves)
     elif pa.types.is_string(kind):
-        leaves.setdefault(path, _Leaf()).update(array.slice(0, 0), _integers(pc.binary_length(array)))
-        leaves.setdefault(f"{path}$", _Leaf()).update(array.slice(0, 0), _text(array.drop_null()))
+        _leaf(leaves, path).update(_integers(pc.binary_length(array)))
+        _leaf(leaves, f"{path}$").update(_text(_without_nulls(array)))
     else:
         # The positions of nulls have their own stream, so that values and nulls never depend on where a batch ended.
-        leaves.setdefault(f"{path}?", _Leaf()).update(array, b"")
-        leaves.setdefault(path, _Leaf()).update(
-            array.slice(0, 0), array.drop_null().to_numpy(zero_copy_only=False).tobytes()
-        )
+        _leaf(leaves, f"{path}?").update_nulls(array)
+        values = _without_nulls(array).to_numpy(zero_copy_only=False)
+        _leaf(leaves, path).update(np.ascontiguousarray(values).data)
 
 
-def _integers(lengths: pa.Array) -> bytes:
-    """Lengths as little-endian bytes, -1 for null."""
-    return bytes(pc.fill_null(lengths, -1).cast(pa.int32()).to_numpy(zero_copy_only=False).astype("<i4").tobytes())
+def _leaf(leaves: dict[str, _Leaf], path: str) -> _Leaf:
+    found = leaves.get(path)
+    if found is None:
+        found = leaves[path] = _Leaf()
+    return found
 
 
-def _text(array: pa.Array) -> bytes:
-    if not len(array):
-        return b""
-    offsets = np.frombuffer(array.buffers()[1], dtype=np.int32)[array.offset : array.offset + len(array) + 1]
+def _without_nulls(array: pa.Array) -> pa.Array:
+    return array.drop_null() if array.null_count else array
+
+
+def _integers(lengths: pa.Array) -> memoryview:
+    """Lengths as little-endian numbers, -1 for null."""
+    filled = pc.fill_null(lengths, -1) if lengths.null_count else lengths
+    return np.ascontiguousarray(filled.to_numpy(zero_copy_only=False), dtype="<i4").data
+
+
+def _text(array: pa.Array) -> memoryview:
     data = array.buffers()[2]
-    return b"" if data is None else memoryview(data)[int(offsets[0]) : int(offsets[-1])].tobytes()
+    if not len(array) or data is None:
+        return memoryview(b"")
+    offsets = np.frombuffer(array.buffers()[1], dtype=np.int32)[array.offset : array.offset + len(array) + 1]
+    return memoryview(data)[int(offsets[0]) : int(offsets[-1])]

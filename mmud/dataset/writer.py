@@ -7,11 +7,12 @@ manifest and the recipe are written, and the folder is renamed.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,9 +22,10 @@ import pyarrow.parquet as pq
 
 from mmud import __version__
 from mmud.dataset.card import CARD_NAME, render_card
-from mmud.dataset.fingerprint import fingerprint_of
+from mmud.dataset.contents import Contents
+from mmud.dataset.fingerprint import LabelDigest, fingerprint_of
 from mmud.dataset.manifest import FORMAT_VERSION, Manifest, Shard, Split
-from mmud.dataset.schema import schema
+from mmud.dataset.schema import record_batch, schema
 from mmud.dataset.store import Dataset
 from mmud.files import atomic_write, refuse_existing, sha256_of, write_json, write_text
 from mmud.records import Sample
@@ -38,6 +40,19 @@ ROW_GROUP = {"link": 128, "embed": 16}
 
 SHARD_ROWS = {"link": 4096, "embed": 1024}
 """Rows a shard where nothing else is asked for; a thousand photographs are about 150 MB."""
+
+BATCH_ROWS = {"link": 1024, "embed": 16}
+"""Rows turned into columns at a time; photographs are let go of group by group."""
+
+_REPEATED = ("source", "license", "width", "height")
+_REPEATED_IN_OBJECTS = ("category", "category_id", "iscrowd")
+DICTIONARY_COLUMNS = [*_REPEATED, *(f"objects.list.element.{name}" for name in _REPEATED_IN_OBJECTS)]
+"""Columns of few values. Dictionaries of the others, where every value is another, cost time and room."""
+
+STATISTICS_COLUMNS = [*_REPEATED, "sample_id", "source_image_id"]
+"""Columns whose least and greatest value a group is told by: those that a reader may want to select by."""
+
+COMPRESSION_LEVEL = 1
 
 SPLIT_ORDER = ("train", "valid", "test")
 
@@ -59,36 +74,77 @@ class Part:
 
 
 def write_shard(
-    path: Path, rows: Iterable[Mapping[str, Any]], images: Literal["embed", "link"]
+    path: Path,
+    rows: Iterable[Mapping[str, Any]],
+    images: Literal["embed", "link"],
+    watch: Callable[[pa.RecordBatch], None] | None = None,
 ) -> tuple[int, str, dict[str, dict[str, int]]]:
     """Write rows as one Parquet file, atomically, a row group at a time.
+
+    Args:
+        path: the file.
+        rows: as `mmud.records.Sample.to_row` gives them.
+        images: how the images are kept, which decides the size of a row group.
+        watch: shown every batch that is written.
 
     Returns:
         Rows, SHA-256, and samples and objects by source.
     """
     counts: dict[str, Counter[str]] = {}
     total = 0
-    group: list[Mapping[str, Any]] = []
+    iterator = iter(rows)
     with (
         atomic_write(path) as stream,
-        pq.ParquetWriter(stream, schema(), compression="zstd", compression_level=3) as writer,
+        pq.ParquetWriter(
+            stream,
+            schema(),
+            compression="zstd",
+            compression_level=COMPRESSION_LEVEL,
+            use_dictionary=DICTIONARY_COLUMNS,
+            write_statistics=STATISTICS_COLUMNS,
+        ) as writer,
     ):
-
-        def flush() -> None:
-            writer.write_batch(pa.RecordBatch.from_pylist(group, schema=schema()), row_group_size=len(group))
-            group.clear()
-
-        for row in rows:
-            group.append(row)
-            tally = counts.setdefault(row["source"], Counter())
-            tally["samples"] += 1
-            tally["objects"] += len(row["objects"])
-            total += 1
-            if len(group) == ROW_GROUP[images]:
-                flush()
-        if group:
-            flush()
+        while group := list(itertools.islice(iterator, BATCH_ROWS[images])):
+            batch = record_batch(group)
+            writer.write_batch(batch, row_group_size=ROW_GROUP[images])
+            if watch is not None:
+                watch(batch)
+            for row in group:
+                tally = counts.setdefault(row["source"], Counter())
+                tally["samples"] += 1
+                tally["objects"] += len(row["objects"])
+            total += len(group)
     return total, sha256_of(path), {source: dict(tally) for source, tally in counts.items()}
+
+
+class _Watched:
+    """What goes through the writer of one process, so that the finished shards need not be read again.
+
+    It counts only where one process writes every shard of a split in order; the finished dataset is read otherwise.
+    """
+
+    def __init__(self) -> None:
+        self.digest = LabelDigest()
+        self.contents = Contents()
+        self.shards: Counter[str] = Counter()
+        self._in_order = True
+
+    def holds(self, splits: Mapping[str, int]) -> bool:
+        """Whether everything went by: split -> number of its shards."""
+        return self._in_order and self.shards == Counter(splits)
+
+    def of(self, split: str, index: int) -> Callable[[pa.RecordBatch], None] | None:
+        """Where the batches of a shard go; None once one came out of order."""
+        self._in_order = self._in_order and self.shards[split] == index
+        if not self._in_order:
+            return None
+        self.shards[split] += 1
+
+        def watch(batch: pa.RecordBatch) -> None:
+            self.digest.add(split, batch)
+            self.contents.add(split, batch)
+
+        return watch
 
 
 class DatasetWriter:
@@ -113,6 +169,7 @@ class DatasetWriter:
         self.partial = path.with_name(path.name + ".partial")
         self._plan = json.loads(json.dumps({"plan": plan, "version": __version__}, sort_keys=True))
         self._parts: dict[tuple[str, int], Part] = {}
+        self._watched = _Watched()
         self._open()
 
     def _open(self) -> None:
@@ -163,7 +220,12 @@ class DatasetWriter:
     def write_part(self, split: str, index: int, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write one shard in this process and note it, unless it is there."""
         if not self.done(split, index):
-            self.add(Part(split, index, *write_shard(self.part_path(split, index), rows, self.images)))
+            path, watch = self.part_path(split, index), self.watch(split, index)
+            self.add(Part(split, index, *write_shard(path, rows, self.images, watch)))
+
+    def watch(self, split: str, index: int) -> Callable[[pa.RecordBatch], None] | None:
+        """What `write_shard` is to be given, where this process writes the shard: it saves `finish` from reading it again."""
+        return self._watched.of(split, index)
 
     def finish(
         self,
@@ -218,9 +280,13 @@ class DatasetWriter:
             recipe=recipe,
         )
         manifest.write(self.partial)
-        manifest = manifest.model_copy(update={"fingerprint": fingerprint_of(Dataset(self.partial))})
+        watched = self._watched if self._watched.holds(splits) else None
+        lengths = {split: table[split].samples for split in order}
+        fingerprint = watched.digest.hexdigest(lengths) if watched else fingerprint_of(Dataset(self.partial))
+        manifest = manifest.model_copy(update={"fingerprint": fingerprint})
         manifest.write(self.partial)
-        texts = {CARD_NAME: render_card(Dataset(self.partial)), **(files or {})}
+        card = render_card(Dataset(self.partial), watched.contents if watched else None)
+        texts = {CARD_NAME: card, **(files or {})}
         for file_name, content in texts.items():
             write_text(self.partial / file_name, content)
         # The plan goes first: a build killed between these lines begins afresh instead of trusting half a journal.

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from mmud.dataset.sources.official import OfficialSource
-from mmud.dataset.sources.official_record import restore_record
+from mmud.dataset.sources.release.restore import restore_record
 
 FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "official_release.py"
 

@@ -1,6 +1,6 @@
 """The official release's form: pickled lists of 12-tuples, readable by the loaders of the paper's repository.
 
-A sample that came from the release is restored to its record (`mmud.dataset.sources.official_record`), so that release -> MMUD ->
+A sample that came from the release is restored to its record (`mmud.dataset.sources.release.restore`), so that release -> MMUD ->
 release loses nothing. Any other sample, and one that was edited since, gets a record of its own, and what the form cannot hold of
 it is counted.
 """
@@ -21,8 +21,11 @@ from mmud.dataset.exporters.losses import FIELDS
 from mmud.dataset.exporters.names import safe_stem
 from mmud.dataset.exporters.streams import pickled_list
 from mmud.dataset.sources.enriched_text import USUAL_FRAME
-from mmud.dataset.sources.official_record import FIELDS as RECORD_FIELDS
-from mmud.dataset.sources.official_record import FIELDS_WITHOUT_LENGTHS, RecordReader, check_shape, restore_record
+from mmud.dataset.sources.release.form import FIELDS as RECORD_FIELDS
+from mmud.dataset.sources.release.form import FIELDS_WITHOUT_LENGTHS, check_shape
+from mmud.dataset.sources.release.notes import RecordNotes
+from mmud.dataset.sources.release.record import read_record
+from mmud.dataset.sources.release.restore import restore_record
 from mmud.errors import MmudError, Place
 from mmud.records import MaskedObject, Sample
 
@@ -199,7 +202,7 @@ def _restored(sample: Sample) -> dict[str, Any] | None:
 def _same(sample: Sample, row: tuple[Any, ...]) -> bool:
     """Whether reading the record gives the sample's labels as they are now."""
     check_shape(row, Place())
-    read = RecordReader(row, Place(), 0, lambda: (sample.width, sample.height)).read()
+    read = read_record(row, RecordNotes(row, Place(), 0), lambda: (sample.width, sample.height))
     return all(getattr(sample, name) == value for name, value in read.items())
 
 

@@ -7,11 +7,11 @@ several processes, and so that a build that was killed skips what is done withou
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from mmud.errors import Finding
+from mmud.errors import Finding, MmudError
 from mmud.records import Sample
 from mmud.registry import Registry
 
@@ -38,6 +38,14 @@ class Converted:
     """A converted item: the sample and what was odd about it. ``sample.image`` has a path, or bytes, or both."""
 
     sample: Sample
+    findings: list[Finding] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertedRow:
+    """A converted item without a sample in between: the row that `mmud.records.Sample.to_row` would give, without image bytes."""
+
+    row: dict[str, Any]
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -78,6 +86,17 @@ class Source(ABC):
         Raises:
             MmudError: when the item holds nothing that could be kept.
         """
+
+    def convert_many(self, items: Sequence[Item]) -> Iterator[Converted | ConvertedRow | MmudError]:
+        """What `convert` gives, or raises, for each of some items, in order.
+
+        A source that is faster with many at once overrides it; a `ConvertedRow` stands for the sample of its row.
+        """
+        for item in items:
+            try:
+                yield self.convert(item)
+            except MmudError as error:
+                yield error
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:

@@ -35,15 +35,21 @@ class EnrichedText:
         return self.frame[0] + self.question + self.frame[1] + self.answer + self.frame[2]
 
 
+def usual_pieces(text: str) -> tuple[str, str] | None:
+    """Question and answer of a text in exactly the usual form, found without a regular expression; None for any other."""
+    head, middle, _ = USUAL_FRAME
+    if not text.startswith(head):
+        return None
+    question, found, answer = text[len(head) :].partition(middle)
+    if not found or "##" in question or "<SEP>" in answer or question != question.strip() or answer != answer.strip():
+        return None
+    return question, answer
+
+
 def split_enriched_text(text: str) -> EnrichedText:
     """Take an enriched text apart; what cannot be told apart is the answer as a whole."""
-    head, middle, _ = USUAL_FRAME
-    if text.startswith(head):
-        # The usual form, without a regular expression: some 36,000 of them are read.
-        question, found, answer = text[len(head) :].partition(middle)
-        plain = found and "##" not in question and "<SEP>" not in answer
-        if plain and question == question.strip() and answer == answer.strip():
-            return EnrichedText(question, answer, USUAL_FRAME, usual=True)
+    if (usual_ones := usual_pieces(text)) is not None:
+        return EnrichedText(*usual_ones, USUAL_FRAME, usual=True)
     start = _HEAD.match(text) or _BARE_HEAD.match(text)
     after = start.end() if start else 0
     between = _MIDDLE.search(text, after)

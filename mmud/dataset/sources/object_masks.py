@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pycocotools import _mask as coco
 
 from mmud.annotations import codes as mask_codes
@@ -32,7 +34,7 @@ FURTHEST = 100_000.0
 # A run: at most six groups of five bits, which spell every number of pixels that an image has.
 _RUN = re.compile(rb"[P-o]{0,5}[0-O]")
 
-_BATCH = 200
+BATCH = 200
 """pycocotools 2.0.11 raises OverflowError when asked for the areas of more than 255 masks at once under numpy 2."""
 
 
@@ -161,9 +163,7 @@ def _union(parts: list[Any]) -> tuple[Any, bool]:
     if len(parts) == 1:
         return parts[0], False
     union = coco.merge(parts, 0)
-    total = sum(
-        int(area) for start in range(0, len(parts), _BATCH) for area in coco.area(parts[start : start + _BATCH])
-    )
+    total = sum(int(area) for start in range(0, len(parts), BATCH) for area in coco.area(parts[start : start + BATCH]))
     return union, total > int(coco.area([union])[0])
 
 
@@ -260,8 +260,8 @@ def _compressed(form: Any, height: int, width: int) -> bytes | None:
 def _finish(found: list[ObjectMask], rles: list[Any], height: int, width: int) -> None:
     """Counts as text, areas and boxes."""
     there = [(mask, rle) for mask, rle in zip(found, rles, strict=True) if rle is not None]
-    for start in range(0, len(there), _BATCH):
-        batch = there[start : start + _BATCH]
+    for start in range(0, len(there), BATCH):
+        batch = there[start : start + BATCH]
         for (mask, rle), area in zip(batch, coco.area([rle for _, rle in batch]).tolist(), strict=True):
             mask.counts = rle["counts"].decode("ascii")
             mask.area = area
@@ -303,6 +303,16 @@ def boxes_disagree(box: Box, own: Box) -> bool:
         or abs(y - own_y) > down
         or abs(y + h - own_y - own_h) > down
     )
+
+
+def box_arrays_disagree(boxes: NDArray[np.float64], own: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """`boxes_disagree` of many boxes, both of shape (n, 4); the result has shape (n,)."""
+    margins = np.maximum(5.0, 0.05 * np.maximum(boxes[:, 2:], own[:, 2:]))
+    corners, own_corners = boxes[:, :2], own[:, :2]
+    near = np.abs(corners - own_corners)
+    far = np.abs(corners + boxes[:, 2:] - own_corners - own[:, 2:])
+    beyond = (near > margins) | (far > margins)
+    return np.asarray(beyond[:, 0] | beyond[:, 1], dtype=bool)
 
 
 def areas_disagree(area: float, own: int) -> bool:

@@ -1,27 +1,31 @@
 """The official MMUD release: ``{train,valid,test}.pkl`` or ``*_withlength.pkl``, and one folder of images.
 
-Every record is kept; what is odd about it is a finding. See `mmud.dataset.sources.official_record` for what of a record goes
+Every record is kept; what is odd about it is a finding. See `mmud.dataset.sources.release.record` for what of a record goes
 where.
 """
 
 from __future__ import annotations
 
+import json
 import marshal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from mmud.dataset.sources import codes, safe_pickle
-from mmud.dataset.sources.base import Converted, Item, Source
+from mmud.dataset.sources.base import Converted, ConvertedRow, Item, Source
 from mmud.dataset.sources.construct import construct
 from mmud.dataset.sources.description import description
 from mmud.dataset.sources.features import feature_file, read_feature
 from mmud.dataset.sources.image_files import ImageFiles, file_name_of, header_size, located, stem_of
 from mmud.dataset.sources.image_names import coco_number
-from mmud.dataset.sources.official_record import RecordReader, check_shape
 from mmud.dataset.sources.options import Options, image_options, path_options
-from mmud.dataset.sources.plain_json import encodable
+from mmud.dataset.sources.plain_json import encodable, shown
+from mmud.dataset.sources.release.block import UsualRecord, read_usual
+from mmud.dataset.sources.release.form import MAX_OBJECTS, check_shape
+from mmud.dataset.sources.release.notes import RecordNotes
+from mmud.dataset.sources.release.record import read_record
 from mmud.dataset.sources.tally import Tally
 from mmud.errors import Finding, MmudError, Place
 from mmud.records import ImageReference, Sample
@@ -33,14 +37,45 @@ FORMS = ("{split}_withlength.pkl", "{split}.pkl")
 
 _NOWHERE = Place()
 
+_PROVENANCE = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
+"""As `mmud.records.Sample.to_row` writes it."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Payload:
-    """A record on its way to `convert`: marshalled, which is compact, fast and holds nothing but plain data."""
+    """A record on its way to `OfficialSource.convert`.
 
-    record: bytes
+    It goes to another process marshalled, which is compact, fast and holds nothing but plain data.
+    """
+
+    record: Any
     file: str
     index: int
+
+    def __getstate__(self) -> tuple[bytes | None, str, int]:
+        try:
+            return marshal.dumps(self.record), self.file, self.index
+        except ValueError:
+            return None, self.file, self.index
+
+    def __setstate__(self, state: tuple[bytes | None, str, int]) -> None:
+        data, self.file, self.index = state
+        self.record = None if data is None else marshal.loads(data)
+
+    def plain_record(self, key: str) -> Any:
+        """The record.
+
+        Raises:
+            MmudError: MM704 when it holds something that is no plain data, or is nested too deeply to be walked over.
+        """
+        try:
+            if self.record is not None:
+                marshal.dumps(self.record)
+                return self.record
+        except ValueError:
+            pass
+        message = f"record {self.index} holds something that is no plain data, or is nested too deeply"
+        raise MmudError(codes.PICKLE_CONTENT, message, Place(sample=key, file=self.file, row=self.index))
 
 
 class OfficialSource(Source):
@@ -129,12 +164,7 @@ class OfficialSource(Source):
             self._tally.note(codes.IMAGE_REPEATED, f"image {name!r:.80} has the ids {stem} and {key}", place)
         number = coco_number(name)
         group = f"coco:{number}" if number is not None else f"official:{stem}"
-        try:
-            data = marshal.dumps(record)
-        except ValueError as error:
-            message = f"record {index} holds something that is no plain data, or is nested too deeply"
-            raise MmudError(codes.PICKLE_CONTENT, message, Place(sample=key, file=str(file), row=index)) from error
-        return Item(key, split, group, Payload(data, str(file), index))
+        return Item(key, split, group, Payload(record, str(file), index))
 
     def findings(self) -> list[Finding]:
         return self._tally.findings()
@@ -142,34 +172,82 @@ class OfficialSource(Source):
     # -- converting ------------------------------------------------------------------------------------------------------
 
     def convert(self, item: Item) -> Converted:
+        """See `Source.convert`: MM704 for a record that cannot be walked over, MM720 for one whose image has no size."""
         payload: Payload = item.payload
-        record = marshal.loads(payload.record)
+        record = payload.plain_record(item.key)
         place = Place(sample=item.key, split=item.split, file=payload.file, row=payload.index)
         name = file_name_of(record[0])
         findings: list[Finding] = []
         path = located(self._images, name, item.key, findings)
-        reader = RecordReader(record, place, payload.index, lambda: header_size(path) if path else None)
-        values = reader.read()
-        findings += reader.findings
+        notes = RecordNotes(record, place, payload.index)
+        values = read_record(record, notes, lambda: header_size(path) if path else None)
+        findings += notes.findings
         if self._features is not None:
-            findings += self._check_feature(name, item.key, reader.official)
+            findings += self._check_feature(name, item.key, notes.official)
         if path is None:
             # No image to take the name from when the record is written again.
-            reader.official.setdefault("path", encodable(record[0]))
-        number = coco_number(name)
+            notes.official.setdefault("path", encodable(record[0]))
         sample = construct(
             Sample,
             {
                 "sample_id": item.key,
                 "image": construct(ImageReference, {"bytes": None, "path": path}),
                 "source": self.name,
-                "source_image_id": str(number) if number is not None else encodable(stem_of(name)),
+                "source_image_id": _image_id(name),
                 "license": "",
-                "provenance": {"group": item.group, "official": reader.official},
+                "provenance": {"group": item.group, "official": notes.official},
                 **values,
             },
         )
         return Converted(sample, findings)
+
+    def convert_many(self, items: Sequence[Item]) -> Iterator[Converted | ConvertedRow | MmudError]:
+        """Records of the usual form together, in a third of the time; the others one by one, in their places."""
+        if self._features is not None:
+            yield from super().convert_many(items)
+            return
+        usual_ones = read_usual([item.payload.record or () for item in items])
+        for item, usual in zip(items, usual_ones, strict=True):
+            if usual is not None:
+                yield self._usual_row(item, usual)
+                continue
+            yield from super().convert_many([item])
+
+    def _usual_row(self, item: Item, usual: UsualRecord) -> ConvertedRow:
+        """What `convert` makes of a record of the usual form."""
+        payload: Payload = item.payload
+        whole, caption, _, _, masks, _, height, width, _, _, caption_length, text_length = payload.record
+        name = file_name_of(whole)
+        findings: list[Finding] = []
+        path = located(self._images, name, item.key, findings)
+        official = {"index": payload.index, "caption_len": caption_length, "enriched_text_len": text_length}
+        if name != whole or path is None:
+            official["path"] = encodable(whole)
+        odd = []
+        if "\\" in whole:
+            odd.append((codes.WINDOWS_FOLDER, f"image path {shown(whole)}"))
+        if len(masks) > MAX_OBJECTS:
+            odd.append((codes.TOO_MANY_OBJECTS, f"{len(masks)} objects"))
+        if type(masks[0][0]) is not float:
+            odd.append((codes.NOT_A_POLYGON, "the first mask is no flat polygon"))
+        if odd:
+            place = Place(sample=item.key, split=item.split, file=payload.file, row=payload.index)
+            findings += [Finding(code, place, message) for code, message in odd]
+        row = {
+            "sample_id": item.key,
+            "image": {"bytes": None, "path": path},
+            "width": width,
+            "height": height,
+            "source": self.name,
+            "source_image_id": _image_id(name),
+            "caption": caption,
+            "question": usual.question,
+            "answer": usual.answer,
+            "objects": usual.objects,
+            "license": "",
+            "provenance": _PROVENANCE({"group": item.group, "official": official}),
+        }
+        return ConvertedRow(row, findings)
 
     def _check_feature(self, name: str, key: str, official: dict[str, Any]) -> list[Finding]:
         """Note the feature's file in the provenance, where it holds a feature."""
@@ -190,3 +268,8 @@ class OfficialSource(Source):
     def describe(self) -> dict[str, Any]:
         made_by = "captions, questions and answers drafted by a GPT-4-class model, filtered and tagged by hand"
         return description(self.name, "", self._files.values(), annotators=made_by)
+
+
+def _image_id(name: str) -> str:
+    number = coco_number(name)
+    return str(number) if number is not None else encodable(stem_of(name))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmud.dataset.sources.base import Item, Source
-from mmud.errors import Finding
+from mmud.dataset.sources.base import ConvertedRow, Item, Source
+from mmud.errors import Finding, MmudError
 from mmud.records import Sample
 
 
@@ -42,6 +42,12 @@ def drained(source: Source) -> Drained:
     assert [item.key for item in source.items()] == [item.key for item in items], "the order is fixed"
     converted = [source.convert(item) for item in items]
     samples = [one.sample for one in converted]
+    for one, many in zip(converted, source.convert_many(items), strict=True):
+        # Many at once are what each is alone.
+        assert not isinstance(many, MmudError)
+        assert many.findings == one.findings
+        row = many.row if isinstance(many, ConvertedRow) else many.sample.to_row()
+        assert repr(row) == repr(one.sample.to_row()), "to the type of each number"
     for item, sample in zip(items, samples, strict=True):
         assert sample.sample_id == item.key
         # Samples that were put together without validation are what validation gives, and have encodable rows.

@@ -17,8 +17,10 @@ from pycocotools import mask as coco
 
 from mmud.dataset.build import build
 from mmud.dataset.recipe import Recipe
+from mmud.dataset.sources.base import ConvertedRow
 from mmud.dataset.sources.official import OfficialSource
-from mmud.dataset.sources.official_record import FIELDS, restore_record
+from mmud.dataset.sources.release.form import FIELDS
+from mmud.dataset.sources.release.restore import restore_record
 from mmud.dataset.store import Dataset
 from mmud.errors import MmudError
 from tests.dataset.sources.drained import Drained, drained
@@ -392,8 +394,14 @@ def test_a_record_nested_without_end(tmp_path: Path) -> None:
     finally:
         sys.setrecursionlimit(limit)
     source = OfficialSource.from_options({"path": str(tmp_path), "images": "none"})
-    with pytest.raises(MmudError, match="MM704"):
-        list(source.items())
+    first, second = source.items()
+    for item in (second, pickle.loads(pickle.dumps(second))):
+        with pytest.raises(MmudError, match="MM704"):
+            source.convert(item)
+        good, bad = source.convert_many([first, item])
+        assert isinstance(good, ConvertedRow)
+        assert isinstance(bad, MmudError)
+        assert bad.code.id == "MM704"
 
 
 def test_sharing_does_not_multiply(tmp_path: Path) -> None:
