@@ -95,6 +95,25 @@ class TagStates:
         return self.hidden_states[layer][self.rows[:, None], self.spans]
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """What a decoder has to fit.
+
+    Attributes:
+        width: W, of the language model's states.
+        layers: L, of its layers with the embeddings.
+        tower_widths: of the tower's states, one for each layer.
+        grid: (rows, columns) of the tower's states.
+        image_size: (height, width) of the tower's input, in pixels.
+    """
+
+    width: int
+    layers: int
+    tower_widths: tuple[int, ...]
+    grid: tuple[int, int]
+    image_size: tuple[int, int]
+
+
 class MaskDecoder(nn.Module, ABC):
     """From the states of ``<LCL-k>`` and the image to a mask.
 
