@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -25,7 +25,10 @@ from mmud.commands.common import (
 )
 from mmud.errors import ExitCode, MmudError
 
-KEEPING = ("embed", "link")
+if TYPE_CHECKING:
+    from mmud.dataset.recipe import Recipe
+
+KEEPING: tuple[Literal["embed", "link"], ...] = ("embed", "link")
 
 
 def register(app: typer.Typer) -> None:
@@ -81,17 +84,15 @@ def build(
     verbose: VerboseFlag = False,
 ) -> None:
     from mmud.dataset.build import build as run_build
-    from mmud.dataset.recipe import Recipe
-    from mmud.dataset.split.run import parse_shares
 
     console = Console(json, quiet, verbose)
-    folders, keeping = _split_images(images or [])
     if source.endswith(".toml"):
+        from mmud.dataset.recipe import Recipe
+
         recipe = Recipe.read(Path(source))
     else:
         given = {
             "path": [str(folder) for folder in path or []],
-            "images": folders,
             "instances": instances,
             "captions": captions,
             "features": features,
@@ -100,15 +101,8 @@ def build(
             "samples": samples,
             "seed": seed if source == "scenes" else None,
         }
-        tables = [_table(source, given, option or []), *(_parse_also(text) for text in also or [])]
-        recipe = Recipe(
-            sources=tuple(tables),
-            images=keeping or "embed",  # type: ignore[arg-type]
-            shard_rows=shard_size,
-            split=parse_shares(ratios) if ratios else None,
-            seed=seed,
-            limit=limit,
-        )
+        kept = {"shard_rows": shard_size, "seed": seed, "limit": limit}
+        recipe = _recipe(source, given, images or [], option or [], also or [], ratios, kept)
     with console.progress("samples") as bar:
         report = run_build(
             recipe, output, workers=workers, force=force, dry_run=dry_run, skip_broken=skip_broken, advance=bar.advance
@@ -116,6 +110,39 @@ def build(
     _say(console, report, output, dry_run, verbose)
     if report.lost:
         raise typer.Exit(ExitCode.FINDINGS)
+
+
+def _recipe(
+    source: str,
+    given: dict[str, Any],
+    images: list[str],
+    settings: list[str],
+    also: list[str],
+    ratios: str | None,
+    kept: dict[str, Any],
+) -> Recipe:
+    """The recipe that the command line spells.
+
+    Args:
+        source: the first source's name.
+        given: its options by name.
+        images: every ``--images``.
+        settings: every ``--set``.
+        also: every ``--also``.
+        ratios: the value of ``--split``.
+        kept: further fields of the recipe, which are taken as they are.
+    """
+    from mmud.dataset.recipe import Recipe
+    from mmud.dataset.split.run import parse_shares
+
+    folders, keeping = _split_images(images)
+    tables = [_table(source, {**given, "images": folders}, settings), *(_parse_also(text) for text in also)]
+    return Recipe(
+        sources=tuple(tables),
+        images=keeping or "embed",
+        split=parse_shares(ratios) if ratios else None,
+        **kept,
+    )
 
 
 def _say(console: Console, report: Any, output: Path, dry_run: bool, verbose: bool) -> None:
@@ -140,9 +167,9 @@ def _say(console: Console, report: Any, output: Path, dry_run: bool, verbose: bo
     console.result(report.to_dict(), "\n".join(line for line in lines if line is not None))
 
 
-def _split_images(values: list[str]) -> tuple[list[str], str | None]:
+def _split_images(values: list[str]) -> tuple[list[str], Literal["embed", "link"] | None]:
     """--images names folders and, by its two reserved words, how images are kept."""
-    keeping = [value for value in values if value in KEEPING]
+    keeping = [word for value in values for word in KEEPING if value == word]
     if len(set(keeping)) > 1:
         raise MmudError(codes.USAGE, "--images embed and --images link exclude each other")
     return [value for value in values if value not in KEEPING], keeping[0] if keeping else None

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mmud.annotations.masks import Mask
+from mmud.dataset.card import render_card
+from mmud.dataset.fingerprint import fingerprint_of
+from mmud.dataset.schema import record_batch, schema
 from mmud.dataset.store import Dataset
 from mmud.dataset.writer import DatasetWriter, write_dataset
 from mmud.errors import MmudError
@@ -159,3 +167,70 @@ def test_damage_is_named(tmp_path: Path, damage: object, code: str) -> None:
 def _edit(folder: Path, **changes: object) -> None:
     data = json.loads((folder / "mmud.json").read_text())
     (folder / "mmud.json").write_text(json.dumps({**data, **changes}))
+
+
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=5)
+FLOATS = st.floats(allow_nan=False)
+OBJECTS = st.fixed_dictionaries(
+    {
+        "phrases": st.lists(TEXTS, max_size=3),
+        "segmentation": st.none()
+        | st.fixed_dictionaries({"size": st.lists(st.integers(1, 9), min_size=2, max_size=2), "counts": TEXTS}),
+        "polygons": st.none() | st.lists(st.lists(FLOATS | st.integers(-9, 9), max_size=4), max_size=3),
+        "bbox": st.lists(FLOATS, min_size=4, max_size=4),
+        "area": FLOATS,
+        "category": TEXTS,
+        "category_id": st.none() | st.integers(-(2**63), 2**63 - 1),
+        "iscrowd": st.booleans(),
+        "ref_id": st.none() | st.integers(0, 9),
+        "ann_id": st.none() | st.integers(0, 9),
+    }
+)
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "sample_id": TEXTS,
+            "image": st.fixed_dictionaries({"bytes": st.none() | st.binary(max_size=4), "path": st.none() | TEXTS}),
+            "width": st.integers(1, 9),
+            "height": st.integers(1, 9),
+            **dict.fromkeys(
+                ("source", "source_image_id", "caption", "question", "answer", "license", "provenance"), TEXTS
+            ),
+            "objects": st.lists(OBJECTS, max_size=3),
+        }
+    ),
+    max_size=5,
+)
+
+
+@given(ROWS)
+def test_columns_one_by_one_are_what_pyarrow_makes_of_rows(rows: list[dict[str, Any]]) -> None:
+    expected = pa.RecordBatch.from_pylist(rows, schema=schema())
+    found = record_batch(rows)
+    assert found.equals(expected, check_metadata=True)
+    found.validate(full=True)
+
+
+@given(ROWS, st.integers(0, 5))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+def test_what_went_by_while_writing_has_the_fingerprint_and_the_card_of_what_is_read(
+    tmp_path: Path, rows: list[dict[str, Any]], cut: int
+) -> None:
+    shutil.rmtree(tmp_path / "d", ignore_errors=True)
+    writer = DatasetWriter(tmp_path / "d", {"rows": len(rows)}, "link")
+    for index, part in enumerate((rows[:cut], rows[cut:])):
+        writer.write_part("train", index, part)
+    written = writer.finish({"train": 2}, [])
+    assert written.fingerprint == fingerprint_of(written)
+    assert (written.path / "README.md").read_text("utf-8") == render_card(written)
+
+
+def test_shards_that_come_out_of_order_are_read_again(tmp_path: Path) -> None:
+    rows = [sample.to_row() for sample in make_samples(8)]
+    prints = []
+    for name, order in (("a", (0, 1)), ("b", (1, 0))):
+        writer = DatasetWriter(tmp_path / name, {"n": 1}, "link")
+        for index in order:
+            writer.write_part("train", index, rows[4 * index : 4 * index + 4])
+        prints.append(writer.finish({"train": 2}, []).fingerprint)
+    assert prints[0] == prints[1] == fingerprint_of(Dataset(tmp_path / "a"))

@@ -127,6 +127,16 @@ def _run(state: State) -> Iterator[Batch]:
                 target += items
             else:
                 raise Refusal(codes.PICKLE_MALFORMED, "elements are added to something that is no list")
+        elif opcode == 0x58:  # BINUNICODE
+            end = position + 4 + int.from_bytes(data[position : position + 4], "little")
+            if end > soft_end:
+                # Beyond the window: the handler reads on.
+                window.position, state.stack, state.slots, state.made = position, stack, slots, made
+                HANDLERS[opcode](state)
+                data, position, soft_end = window.data, window.position, window.soft_end
+                continue
+            stack.append(data[position + 4 : end].decode("utf-8", "surrogatepass"))
+            position = end
         elif opcode == 0x4B:  # BININT1
             stack.append(data[position])
             position += 1
