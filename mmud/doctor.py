@@ -23,6 +23,9 @@ OPTIONAL = {
     "torchmetrics": ("the image metrics' oracle", "images"),
     "cleanfid": ("clean-fid's own score", "cleanfid"),
     "webdataset": ("reading back a webdataset export", "webdataset"),
+    "starlette": ("the pages of mmud review and mmud browse --serve", "review"),
+    "uvicorn": ("the pages of mmud review and mmud browse --serve", "review"),
+    "jinja2": ("the pages of mmud review and mmud browse --serve", "review"),
 }
 
 

@@ -1,4 +1,4 @@
-"""`mmud browse`: look at a dataset in a browser, offline."""
+"""`mmud browse`: look at a dataset in a browser, on a page that needs no server, or on a server that shows all of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+from mmud import codes
 from mmud.commands.common import Console, DatasetArgument, ForceFlag, JsonFlag, QuietFlag
+from mmud.commands.review import PORT, HostOption, OpenFlag, PortOption, PredictionsOption, RowsOption, serve_session
+from mmud.errors import MmudError
 
 
 def register(app: typer.Typer) -> None:
@@ -28,6 +31,14 @@ def browse(
         str | None, typer.Option(help="Only samples with a finding of this code, or family such as MM2.")
     ] = None,
     sheets: Annotated[Path | None, typer.Option(metavar="DIR", help="Write PNG contact sheets there as well.")] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Serve all samples to a browser, with search and filters; write nothing.")
+    ] = False,
+    predictions: PredictionsOption = None,
+    rows: RowsOption = None,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = PORT,
+    open_page: OpenFlag = False,
     force: ForceFlag = False,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -37,6 +48,15 @@ def browse(
     from mmud.web.browse import Selection, write_gallery
 
     console = Console(json, quiet)
+    if serve:
+        if split or ids or code or sheets:
+            raise MmudError(
+                codes.USAGE, "--split, --id, --code and --sheets choose for a page; the server's page has filters"
+            )
+        _serve(console, dataset, predictions or [], rows or [], host, port, open_page)
+        return
+    if predictions or rows or open_page:
+        raise MmudError(codes.USAGE, "--predictions, --rows and --open go with --serve")
     refuse_existing(output, force)
     opened = Dataset(dataset)
     selection = Selection(split=split, limit=limit or None, ids=tuple(ids or ()), code=code)
@@ -45,3 +65,17 @@ def browse(
     lines = [f"Wrote {output} with {shown} of {len(opened)} samples."]
     lines += [f"Wrote {len(pages)} contact sheets to {sheets}."] if sheets else []
     console.result({"page": str(output), "samples": shown, "sheets": [str(page) for page in pages]}, "\n".join(lines))
+
+
+def _serve(
+    console: Console, dataset: Path, predictions: list[Path], rows: list[Path], host: str, port: int, open_page: bool
+) -> None:
+    from mmud.web.server.run import require_packages
+
+    require_packages()
+    from mmud.dataset.store import Dataset
+    from mmud.web.server.session import Session
+
+    session = Session(Dataset(dataset), None, "", predictions, rows)
+    serve_session(console, session, host, port, open_page)
+    console.note("Stopped.")

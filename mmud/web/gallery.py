@@ -117,7 +117,8 @@ def write_page(
         The number of cards.
     """
     link = f'<a href="{html.escape(back)}">back</a>' if back else ""
-    before, after = filled_template("gallery", title, summary, back=link)
+    script = _asset("rle.js") + _asset("gallery.js")
+    before, after = filled_template("gallery", title, summary, back=link, script=script)
     count = 0
     with atomic_write(path, "w") as stream:
         stream.write(before + '{"layers": ' + script_json(list(layers)) + ', "records": [')

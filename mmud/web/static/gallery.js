@@ -1,9 +1,6 @@
 "use strict";
 // Every text on the page is set through textContent: a caption from a stranger is never read as HTML.
 const data = JSON.parse(document.getElementById("data").textContent);
-// Paul Tol's "bright" and "muted" colours: told apart by people with any colour vision.
-const HUES = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee8866", "#44aa99", "#882255", "#999933"];
-const hue = (index) => HUES[(index - 1) % HUES.length];
 const byId = (id) => document.getElementById(id);
 
 function make(tag, classes, text) {
@@ -11,39 +8,6 @@ function make(tag, classes, text) {
   if (classes) node.className = classes;
   if (text !== undefined) node.textContent = text;
   return node;
-}
-
-// COCO's compressed runs: five bits a character, 0x20 continues, 0x10 of the last is the sign; from the fourth run on the
-// number is the difference to the run two before. Runs go down the columns, background first.
-function runsOf(counts) {
-  const runs = [];
-  let at = 0;
-  while (at < counts.length) {
-    let value = 0, shift = 0, code;
-    do {
-      code = counts.charCodeAt(at++) - 48;
-      value += (code & 31) * 2 ** shift;
-      shift += 5;
-    } while (code & 32 && at < counts.length);
-    if (code & 16) value -= 2 ** shift;
-    if (runs.length > 2) value += runs[runs.length - 2];
-    if (!(value >= 0)) return [];
-    runs.push(value);
-  }
-  return runs;
-}
-
-function pixelsOf(mask) {
-  const [height, width] = mask.size;
-  const pixels = new Uint8Array(height * width);
-  let position = 0, on = false;
-  for (const run of runsOf(mask.counts)) {
-    const end = Math.min(position + run, pixels.length);
-    if (on) for (let i = position; i < end; i++) pixels[(i % height) * width + Math.floor(i / height)] = 1;
-    position = end;
-    on = !on;
-  }
-  return pixels;
 }
 
 class Picture {
@@ -62,7 +26,7 @@ class Picture {
 
   load() {
     const layer = this.record.layers[byId("layer").value] || [];
-    this.masks = layer.map((mask) => (mask ? pixelsOf(mask) : null));
+    this.masks = layer.map((mask) => (mask ? planeOf(mask).pixels : null));
     this.areas = this.masks.map((mask) => (mask ? mask.reduce((sum, bit) => sum + bit, 0) : 0));
   }
 
@@ -97,7 +61,7 @@ class Picture {
       this.masks.forEach((mask, index) => {
         if (!mask || (lit && lit !== index + 1)) return;
         const color = hue(index + 1);
-        const [red, green, blue] = [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16));
+        const [red, green, blue] = rgb(color);
         for (let i = 0; i < mask.length; i++) {
           if (!mask[i]) continue;
           const x = i % width;
