@@ -126,6 +126,7 @@ def _places(dataset: Dataset) -> Iterator[str]:
 
 
 def _write(dataset: Dataset, output: Path, report: FilterReport, refused: dict[str, Verdict], force: bool) -> Dataset:
+    # Filled while samples stream by; the writer reads the files when all are written.
     log: list[str] = []
     files = {REPORT_NAME: json.dumps(report.to_dict(), indent=2, ensure_ascii=False) + "\n"}
 

@@ -24,6 +24,7 @@ class Recipe:
         split: split -> share, to make new splits by image; None to keep the sources' own.
         seed: of the new splits.
         limit: take so many samples of each source; None for all.
+        filters: the table ``[filters]`` of `mmud filter`, which looks for it in the built dataset; building keeps it as it is.
     """
 
     sources: tuple[Mapping[str, Any], ...]
@@ -32,6 +33,7 @@ class Recipe:
     split: Mapping[str, float] | None = None
     seed: int = 0
     limit: int | None = None
+    filters: Mapping[str, Any] | None = None
     file: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -46,6 +48,8 @@ class Recipe:
             raise self._refuse(f"seed is a whole number from 0, not {self.seed!r}")
         if self.split is not None:
             self._check_split(self.split)
+        if self.filters is not None and not isinstance(self.filters, Mapping):
+            raise self._refuse("filters is a table")
         for source in self.sources:
             if not isinstance(source, Mapping) or not isinstance(source.get("type"), str):
                 raise self._refuse("each [[source]] needs a type, as in type = 'refer'")
@@ -80,7 +84,7 @@ class Recipe:
     def from_dict(cls, data: Mapping[str, Any], file: str | None = None) -> Self:
         """From the parsed TOML; see `read`."""
         place = Place(file=file)
-        unknown = set(data) - {"build", "source"}
+        unknown = set(data) - {"build", "source", "filters"}
         build = data.get("build", {})
         sources = data.get("source", [])
         if not isinstance(build, Mapping) or not isinstance(sources, list):
@@ -88,7 +92,7 @@ class Recipe:
         unknown |= set(build) - {"images", "shard_rows", "split", "seed", "limit"}
         if unknown:
             raise MmudError(codes.RECIPE_INVALID, f"unknown key {', '.join(sorted(unknown))}", place)
-        return cls(sources=tuple(sources), file=file, **cast(dict[str, Any], build))
+        return cls(sources=tuple(sources), filters=data.get("filters"), file=file, **cast(dict[str, Any], build))
 
     def to_dict(self) -> dict[str, Any]:
         """As the parsed TOML holds it."""
@@ -97,7 +101,8 @@ class Recipe:
         build |= {name: value for name, value in optional.items() if value is not None}
         if self.split is not None:
             build["split"] = dict(self.split)
-        return {"build": build, "source": [dict(source) for source in self.sources]}
+        tables: dict[str, Any] = {"build": build, "source": [dict(source) for source in self.sources]}
+        return tables if self.filters is None else {**tables, "filters": dict(self.filters)}
 
     def to_toml(self) -> str:
         """As TOML, in a fixed order."""
@@ -106,11 +111,22 @@ class Recipe:
         lines += _table("[build]", data["build"])
         for source in data["source"]:
             lines += ["", *_table("[[source]]", source)]
+        if self.filters is not None:
+            lines += ["", *filter_tables(self.filters)]
         return "\n".join(lines) + "\n"
 
 
 def _table(header: str, values: Mapping[str, Any]) -> list[str]:
     return [header, *(f"{_key(key)} = {_value(value)}" for key, value in values.items())]
+
+
+def filter_tables(filters: Mapping[str, Any]) -> list[str]:
+    """The table ``[filters]`` and those within it, as lines of TOML."""
+    lines = _table("[filters]", {key: value for key, value in filters.items() if not isinstance(value, Mapping)})
+    for name, settings in filters.items():
+        if isinstance(settings, Mapping):
+            lines += ["", *_table(f"[filters.{_key(name)}]", settings)]
+    return lines
 
 
 def _key(key: str) -> str:

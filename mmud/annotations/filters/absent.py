@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
+
+from pydantic import Field
 
 from mmud.annotations.filters import codes
 from mmud.annotations.filters.base import Action, Filter, FilterSettings, Label, Reason
@@ -21,7 +24,7 @@ class AbsentSettings(FilterSettings):
     """
 
     action: Action = Action.REPORT
-    things: int = 1
+    things: int = Field(1, ge=1)
 
 
 class AbsentFilter(Filter[AbsentSettings]):
@@ -29,7 +32,7 @@ class AbsentFilter(Filter[AbsentSettings]):
 
     name = "absent"
     codes = (codes.NAMES_ABSENT_OBJECT,)
-    settings_type = AbsentSettings
+    settings_type: ClassVar[type[FilterSettings]] = AbsentSettings
 
     def look(self, subject: Subject) -> Iterator[Reason]:
         if not subject.sample.objects:

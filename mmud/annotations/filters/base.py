@@ -64,6 +64,10 @@ class FilterSettings(BaseModel):
 
     action: Action = Action.REFUSE
 
+    def action_on(self, label: Label) -> Action:
+        """What becomes of labels of this kind."""
+        return self.action
+
 
 S = TypeVar("S", bound=FilterSettings)
 

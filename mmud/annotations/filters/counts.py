@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import ClassVar
+
+from pydantic import Field
 
 from mmud.annotations.filters import codes
 from mmud.annotations.filters.base import Action, Filter, FilterSettings, Label, Reason, quoted
@@ -23,7 +26,7 @@ class CountSettings(FilterSettings):
     """
 
     action: Action = Action.REPORT
-    most: int = 10
+    most: int = Field(10, ge=2)
 
 
 class CountFilter(Filter[CountSettings]):
@@ -31,7 +34,7 @@ class CountFilter(Filter[CountSettings]):
 
     name = "counts"
     codes = (codes.COUNT_CONTRADICTED,)
-    settings_type = CountSettings
+    settings_type: ClassVar[type[FilterSettings]] = CountSettings
 
     def look(self, subject: Subject) -> Iterator[Reason]:
         for label in Label:

@@ -41,7 +41,7 @@ class DuplicateSettings(FilterSettings):
     """
 
     caption_words: int = Field(8, ge=1)
-    pair_words: int = Field(8, ge=1)
+    pair_words: int = Field(20, ge=1)
     similarity: float = Field(0.8, gt=0, le=1)
 
 

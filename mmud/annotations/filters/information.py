@@ -25,7 +25,7 @@ class InformationSettings(FilterSettings):
             plain English come to about 0.55.
     """
 
-    caption_content_words: int = Field(3, ge=0)
+    caption_content_words: int = Field(2, ge=0)
     pair_content_words: int = Field(2, ge=0)
     letters: float = Field(0.6, ge=0, le=1)
     compressed: float = Field(0.25, ge=0, le=1)

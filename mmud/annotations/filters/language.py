@@ -38,16 +38,16 @@ class LanguageSettings(FilterSettings):
 
     Attributes:
         latin: least share of Latin letters among the letters.
-        small_words: least share of English function words among the words; of texts from 8 words on.
+        small_words: least share of English function words among the words; of texts from 12 words on.
         ahead: by how many words another language's function words must outnumber English ones.
     """
 
     latin: float = Field(0.7, ge=0, le=1)
-    small_words: float = Field(0.08, ge=0, le=1)
+    small_words: float = Field(0.05, ge=0, le=1)
     ahead: int = Field(1, ge=1)
 
 
-_FEWEST_WORDS = 8
+_FEWEST_WORDS = 12
 
 
 @lru_cache(maxsize=1)

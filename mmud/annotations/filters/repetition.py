@@ -29,7 +29,7 @@ class RepetitionSettings(FilterSettings):
 
     in_a_row: int = Field(3, ge=1)
     run: int = Field(4, ge=2)
-    repeated: float = Field(0.3, ge=0, le=1)
+    repeated: float = Field(0.6, ge=0, le=1)
 
 
 _FEWEST_WORDS = 20

@@ -75,7 +75,6 @@ class FilterReport:
         """Everything, JSON-compatible."""
         filters = []
         for name, ids in self._filters.items():
-            settings = self.plan.settings[name].model_dump(mode="json")
             for id in ids:
                 tally = self.found.get((name, id), Counter())
                 filters.append(
@@ -83,7 +82,7 @@ class FilterReport:
                         "filter": name,
                         "code": id,
                         "title": self._codes[id].title,
-                        "action": settings["action"],
+                        "actions": {label.value: self.plan.settings[name].action_on(label).value for label in Label},
                         "captions": tally[Label.CAPTION.value],
                         "pairs": tally[Label.PAIR.value],
                         "alone": tally["alone"],

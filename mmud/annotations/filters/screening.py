@@ -115,12 +115,10 @@ class Screening:
     def _verdict(self, sample: Sample, reasons: list[tuple[str, Reason]]) -> Verdict:
         there = labels_of(sample)
         real = [(name, reason) for name, reason in reasons if reason.label in there]
-        refusing = {name for name, one in self._filters.items() if one.settings.action is Action.REFUSE}
-        return Verdict(
-            tuple(entry for entry in real if entry[0] in refusing),
-            tuple(entry for entry in real if entry[0] not in refusing),
-            there,
-        )
+        sides: dict[Action, list[tuple[str, Reason]]] = {action: [] for action in Action}
+        for name, reason in real:
+            sides[self._filters[name].settings.action_on(reason.label)].append((name, reason))
+        return Verdict(tuple(sides[Action.REFUSE]), tuple(sides[Action.REPORT]), there)
 
 
 class _blamed:  # noqa: N801

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from mmud.annotations.filters import codes
-from mmud.annotations.filters.base import Filter, FilterSettings, Label, Reason, quoted, texts
+from mmud.annotations.filters.base import Action, Filter, FilterSettings, Label, Reason, quoted, texts
 from mmud.annotations.filters.subject import Subject
 
 
-class UnnamedFilter(Filter[FilterSettings]):
+class UnnamedSettings(FilterSettings):
+    """What becomes of a label that names no object.
+
+    Attributes:
+        caption_action: of a caption; reported by default, as people also describe a picture by its place ("a clean kitchen").
+    """
+
+    caption_action: Action = Action.REPORT
+
+    def action_on(self, label: Label) -> Action:
+        if self.action is Action.REFUSE and label is Label.CAPTION:
+            return self.caption_action
+        return self.action
+
+
+class UnnamedFilter(Filter[UnnamedSettings]):
     """Looks for a noun that may name one of the objects; samples without objects are passed by."""
 
     name = "unnamed"
     codes = (codes.NAMES_NO_OBJECT,)
+    settings_type: ClassVar[type[FilterSettings]] = UnnamedSettings
 
     def look(self, subject: Subject) -> Iterator[Reason]:
         if not any(profile.names for profile in subject.known.profiles):

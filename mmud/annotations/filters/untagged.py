@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -30,7 +31,7 @@ class UntaggedFilter(Filter[UntaggedSettings]):
 
     name = "untagged"
     codes = (codes.NAMED_WITHOUT_TAG,)
-    settings_type = UntaggedSettings
+    settings_type: ClassVar[type[FilterSettings]] = UntaggedSettings
 
     def look(self, subject: Subject) -> Iterator[Reason]:
         sample = subject.sample

@@ -135,6 +135,7 @@ _AGE = {
     "child": "boy girl child kid toddler baby infant",
     "adult": "man woman gentleman lady father mother dad mom grandfather grandmother husband wife adult policeman",
 }
+_REGULAR_MAN = frozenset(["human", "german", "roman", "ottoman", "talisman", "shaman", "caiman"])
 _IRREGULAR = {
     "man": "men", "woman": "women", "child": "children", "person": "people", "mouse": "mice", "goose": "geese", "foot": "feet",
     "tooth": "teeth", "knife": "knives", "calf": "calves", "leaf": "leaves", "wolf": "wolves", "shelf": "shelves",
@@ -192,6 +193,8 @@ def plural_of(word: str) -> str:
     """The plural of a noun."""
     if word in _IRREGULAR:
         return _IRREGULAR[word]
+    if word.endswith("man") and word not in _REGULAR_MAN:
+        return word[:-3] + "men"
     for ending, whole in _IRREGULAR.items():
         if word.endswith(ending) and len(ending) > 3:
             return word[: -len(ending)] + whole

@@ -187,7 +187,7 @@ def _phrase_at(tokens: list[Token], words: list[str], start: int, stop: int, nou
     before = _Modifiers()
     first = _read_before(words, start, before)
     after = _Modifiers()
-    related = _read_after(words, stop, after)
+    related = _read_after(words, stop, after, noun.plural is not False)
     if before.order is not None and (after.across or after.down):
         before.across, before.down = after.across, after.down
     elif not (before.across or before.down or before.centre):
@@ -240,13 +240,13 @@ def _read_before(words: list[str], start: int, found: _Modifiers) -> int:
     return first
 
 
-def _read_after(words: list[str], stop: int, found: _Modifiers) -> bool:
-    """Read where the words after a noun place it; returns whether they say more than that."""
+def _read_after(words: list[str], stop: int, found: _Modifiers, plural: bool = False) -> bool:
+    """Read where the words after a noun place it; returns whether they say more than that, up to the verb."""
     related = False
     place = stop
     while place < min(len(words), stop + _MOST_AFTER):
         word = words[place]
-        if word == "\0" or word in BREAKS:
+        if word == "\0" or word in BREAKS or (not related and _is_verb(word, plural)):
             break
         if (word in SIDES or word in CENTRE) and not related:
             if place + 1 < len(words) and words[place + 1] == "of" and not _of_the_whole(words, place + 1):
@@ -261,6 +261,15 @@ def _read_after(words: list[str], stop: int, found: _Modifiers) -> bool:
             found.words.add(word)
         place += 1
     return related
+
+
+def _is_verb(word: str, plural: bool) -> bool:
+    """Whether a word after a noun looks like its verb: "the dog barks", "two dogs bark"."""
+    if says_looks_or_place(word) or word in PREPOSITIONS or word in _PLACE_LINKS or word in STOP_WORDS:
+        return False
+    if word.endswith(("ing", "ed")):
+        return False
+    return plural or (word.endswith("s") and not word.endswith(("ss", "'s")))
 
 
 def _of_the_whole(words: list[str], of: int) -> bool:
