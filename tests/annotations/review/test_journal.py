@@ -118,7 +118,8 @@ def test_everything_confirmed_survives_a_kill(tmp_path: Path) -> None:
         "from mmud.annotations.review.journal import Entry, Journal, Kind\n"
         "journal = Journal(Path(sys.argv[1]))\n"
         "while True:\n"
-        "    made = Entry.new(reviewer='a', dataset='d', sample='s', labels='l', kind=Kind.EDIT, field='answer', text='x' * 9999)\n"
+        "    made = Entry.new(reviewer='a', dataset='d', sample='s', labels='l', kind=Kind.EDIT, field='answer',\n"
+        "                     text='x' * 9999)\n"
         "    journal.append(made); print(made.id, flush=True)\n"
     )
     said: list[str] = []
