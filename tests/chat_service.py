@@ -33,6 +33,14 @@ def describe(body: Body) -> str:
     return f"An image of {len(image_of(body))} characters <LCL-1>."
 
 
+def drafted(body: Body) -> str:
+    """What a model that keeps to the form answers: it differs from image to image."""
+    size = len(image_of(body))
+    if '"caption"' in text_of(body):
+        return json.dumps({"caption": f"A picture of {size} characters with shapes on a background."})
+    return json.dumps({"question": f"What is near the middle of these {size}?", "answer": "The shape<LCL-1> is."})
+
+
 class Service(ThreadingHTTPServer):
     """A server; ``faults`` are used up first, one a request, then ``always`` holds.
 

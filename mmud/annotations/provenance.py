@@ -2,7 +2,7 @@
 
 ::
 
-    {"labels": {"answer": {"annotator": "openai", "model": "qwen2.5-vl-72b", "prompt": "question-1:5f0c…", "time": "2026-11-24T07:00:00Z",
+    {"labels": {"answer": {"annotator": "openai", "model": "qwen2.5-vl", "prompt": "question-1", "time": "2026-11-24T07:00:00Z",
                            "edits": [{"by": "ann", "time": "2026-11-25T09:12:00Z", "what": "edited"}]}}}
 
 A label that its source brought along has no entry. ``edits`` lists what was done to the label since, oldest first; it is absent

@@ -111,6 +111,7 @@ class Progress:
         self.label = label
         self.total = total
         self.done = 0
+        self.remark = ""
         self._shown = shown
         self._bar = bar
         self._start = self._last = time.monotonic()
@@ -123,6 +124,11 @@ class Progress:
             self._last = now
             self._draw(now)
 
+    def spare(self, count: int) -> None:
+        """So many of the total need no work: they count neither for the rate nor for the time left."""
+        if self.total is not None:
+            self.total -= count
+
     def _draw(self, now: float) -> None:
         elapsed = max(now - self._start, 1e-9)
         rate = self.done / elapsed
@@ -132,6 +138,7 @@ class Progress:
         text += f", {rate:,.1f}/s" if rate < 100 else f", {rate:,.0f}/s"
         if self.total and rate > 0:
             text += f", {duration((self.total - self.done) / rate)} left"
+        text += f", {self.remark}" if self.remark else ""
         if self._bar:
             print(f"\r\x1b[2K{text}", end="", file=sys.stderr, flush=True)
             self._drawn = True

@@ -186,11 +186,23 @@ def _provenance(manifest: Manifest, contents: Contents) -> str:
         lines += [f"- `{file}` sha256 `{digest}`" for file, digest in list(_files(files))[:_MOST_FILES]]
         if len(files) > _MOST_FILES:
             lines.append(f"- and {len(files) - _MOST_FILES:,} more files, all listed in `mmud.json`")
+    lines += _label_origins(contents)
     lines += [
         "",
         "Who or what made each label stands in the column `provenance`; `mmud.json` lists every file with its checksum.",
     ]
     return "\n".join(lines)
+
+
+def _label_origins(contents: Contents) -> list[str]:
+    """Labels that no source brought: who made them, and how many were changed since."""
+    if not contents.origins and not contents.edited.total():
+        return []
+    rows = [[*map(_cell, origin), f"{count:,}"] for origin, count in sorted(contents.origins.items())]
+    lines = ["", "Labels that were made for this dataset, by machine where nothing else is said:", ""] if rows else []
+    lines += [_table(["label", "annotator", "model", "prompt", "labels"], rows, right=(4,))] if rows else []
+    changed = [f"{label} {count:,}" for label, count in sorted(contents.edited.items()) if count]
+    return [*lines, *(["", f"Changed by people since: {', '.join(changed)}."] if changed else [])]
 
 
 def _files(files: Any) -> Iterable[tuple[str, str]]:

@@ -6,6 +6,7 @@ Lengths and validity are all that is looked at, column by column, so that it cos
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,10 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from mmud.annotations.provenance import EDITS, LABELS, label_origins
 from mmud.dataset.store import Dataset
 from mmud.records import Task
 
-COLUMNS = ("source", "license", "caption", "question", "answer", "objects.list.element.phrases")
+COLUMNS = ("source", "license", "caption", "question", "answer", "objects.list.element.phrases", "provenance")
 _BATCH = 4096
 
 
@@ -29,10 +31,14 @@ class Contents:
     Attributes:
         counts: (split, source) -> samples, objects, phrases, captions, questions, answers, and samples that can serve each task.
         licenses: source -> the images' licences, with how many samples have each.
+        origins: (label, annotator, model, prompt) -> how many labels were made by it, of those that the sources did not bring.
+        edited: label -> how many were changed since.
     """
 
     counts: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
     licenses: dict[str, Counter[str]] = field(default_factory=dict)
+    origins: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
+    edited: Counter[str] = field(default_factory=Counter)
 
     def total(self, split: str | None = None, source: str | None = None) -> Counter[str]:
         """The sum over splits, sources, or both."""
@@ -60,6 +66,22 @@ class Contents:
             tally = self.licenses.setdefault(source, Counter())
             for entry in pc.value_counts(licenses).to_pylist():
                 tally[entry["values"]] += entry["counts"]
+        self._add_origins(table.column("provenance"))
+
+    def _add_origins(self, provenance: pa.Array) -> None:
+        """Count who made which label; only rows that say so are parsed."""
+        said = provenance.filter(pc.fill_null(pc.match_substring(provenance, f'"{LABELS}"'), False))
+        for text in said.to_pylist():
+            try:
+                found = json.loads(text)
+            except ValueError:
+                # That provenance is no JSON is for `mmud validate` to say.
+                continue
+            for label, origin in label_origins(found if isinstance(found, dict) else {}).items():
+                if "annotator" in origin:
+                    annotator, model, prompt = (str(origin.get(key, "")) for key in ("annotator", "model", "prompt"))
+                    self.origins[label, annotator, model, prompt] += 1
+                self.edited[label] += bool(origin.get(EDITS))
 
 
 def look(dataset: Dataset) -> Contents:

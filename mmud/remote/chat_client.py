@@ -37,7 +37,13 @@ _REQUEST_WRONG = (401, 403, 404, 405)
 
 
 class Refused(MmudError):
-    """The service will not answer this one sample."""
+    """The service will not answer this one sample.
+
+    Attributes:
+        status: that it answered with; 0 where it took the text of an answer away.
+    """
+
+    status: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +184,9 @@ class ChatClient:
             said = ""
         message = self._shown(f"status {error.code}: {' '.join(said.split())}")
         if error.code in _SAMPLE_REFUSED:
-            return Refused(codes.REMOTE_REFUSED, message, place)
+            refused = Refused(codes.REMOTE_REFUSED, message, place)
+            refused.status = error.code
+            return refused
         if error.code in _REQUEST_WRONG or 300 <= error.code < 400:
             return MmudError(codes.REMOTE_REFUSED, message, place)
         wait = _seconds(error.headers.get("Retry-After"))

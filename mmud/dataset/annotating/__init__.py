@@ -1,0 +1,1 @@
+"""A new version of a dataset with labels that an annotator drafted."""
