@@ -15,6 +15,9 @@ from mmud.dataset.source_facts import facts_of
 
 # COCO_train2014_000000573125.jpg, with the annotation's number that the refer files add, or the bare number.
 _COCO_NAME = re.compile(r"(?:^|[_/\\])0*(\d{1,12})(?:_\d+)?(?:\.\w{1,5})?$")
+# What a file of COCO's keeps of its name where it stands among others: twelve digits, alone or behind COCO's prefix.
+_KEPT_NAME = re.compile(r"(?:COCO_[a-z]+\d{4}_)?\d{12}(?:_\d+)?(?:\.\w{1,5})?", re.IGNORECASE)
+_RENUMBERED = "mmud"
 _WIDE_NUMBER = re.compile(r"(?:^|[_/\\])(\d{12})(?:_\d+)?(?:\.\w{1,5})?$")
 
 
@@ -38,8 +41,13 @@ def image_number(family: str, source_image_id: str) -> str:
 
 
 def image_key(source: str, source_image_id: str) -> str | None:
-    """What an image is whichever source it comes from, as in "coco:573125"; None where its number names no image."""
+    """What an image is whichever source it comes from, as in "coco:573125"; None where its number names no image.
+
+    The official release numbers its images anew; an image of it that kept the file name of COCO's is COCO's.
+    """
     family = image_family(source)
+    if family == _RENUMBERED and _KEPT_NAME.fullmatch(source_image_id.strip()):
+        family = "coco"
     number = image_number(family, source_image_id)
     return f"{family}:{number}" if family and number else None
 

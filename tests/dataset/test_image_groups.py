@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmud.dataset.image_groups import ImageGroups, image_key, image_number, keys_of_row
+from mmud.dataset.leakage.audit import audit
+from mmud.dataset.leakage.codes import SOURCE_IMAGE_LEAKS
 from mmud.dataset.source_facts import FACTS
+from mmud.dataset.sources.official import OfficialSource
+from mmud.dataset.split.run import SplitRequest, plan_split
+from mmud.dataset.writer import write_dataset
+from mmud.records import Sample
+from tests.dataset.sources.drained import drained
+from tests.dataset.sources.test_official import record, release
 
 
 @pytest.mark.parametrize(
@@ -81,3 +89,20 @@ def test_the_facts_are_whole() -> None:
             text = reference.bibtex()
             assert text.count("{") == text.count("}")
             assert reference.kind in ("article", "inproceedings")
+
+
+def test_an_image_of_the_release_that_kept_its_name_is_the_one_of_coco(tmp_path: Path) -> None:
+    """The source's group, leakage and splitting see one image; a number of the release's own is no number of COCO's."""
+    names = ("COCO_train2014_000000573125.jpg", "573125.jpg")
+    path = release(tmp_path / "release", [record(image_path=name) for name in names])
+    found = drained(OfficialSource.from_options({"path": str(path), "images": "none"}))
+    assert [item.group for item in found.items] == ["coco:573125", "mmud:573125"]
+    assert [image_key(one.source, one.source_image_id) for one in found.samples] == ["coco:573125", "mmud:573125"]
+
+    of_coco = Sample(sample_id="of-coco", width=40, height=30, source="refcoco", source_image_id="573125", caption="a")
+    dataset = write_dataset(tmp_path / "both", {"train": iter(found.samples), "test": iter([of_coco])}, images="link")
+    (match,) = audit([dataset]).matches[SOURCE_IMAGE_LEAKS]
+    assert dataset.sample("train", match.leaked).sample_id == "COCO_train2014_000000573125"
+    plan = plan_split(dataset, SplitRequest(shares={"train": 0.5, "test": 0.5}))
+    assert plan.images == 2
+    assert plan.together == 2

@@ -102,10 +102,12 @@ class ReferExporter(Exporter):
         ref_id, kept = self._ids.refs.take(masked.ref_id)
         self.job.losses[NEW_REF_IDS] += masked.ref_id is not None and not kept
         self.job.losses[JOINED_REFS] += max(0, len(published) - 1)
-        source = published[0].of(len(masked.phrases)) if len(published) == 1 else PublishedRef("", (), ())
+        only = published[0] if len(published) == 1 else PublishedRef("", (), ())
+        texts = only.sentences(masked.phrases)
+        source = only.of(len(texts))
         self.job.losses[RENAMED_SPLITS] += not source.split and split in SPLIT_NAMES
-        sentences = self._sentences_of(masked.phrases, source)
-        self.job.losses[SENTENCE_IDS] += sum(len(ref.sent_ids) for ref in published) if not source.sent_ids else 0
+        sentences = self._sentences_of(texts, source)
+        self.job.losses[SENTENCE_IDS] += sum(len(ref.known_ids) for ref in published) if not source.sent_ids else 0
         return {
             "ref_id": ref_id,
             "ann_id": annotation["id"],

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from mmud.dataset.image_groups import image_key
 from mmud.dataset.sources import codes, safe_pickle
 from mmud.dataset.sources.base import Converted, ConvertedRow, Item, Source
 from mmud.dataset.sources.construct import construct
 from mmud.dataset.sources.description import description
 from mmud.dataset.sources.features import feature_file, read_feature
 from mmud.dataset.sources.image_files import ImageFiles, file_name_of, header_size, located, stem_of
-from mmud.dataset.sources.image_names import coco_number
 from mmud.dataset.sources.options import Options, image_options, path_options
 from mmud.dataset.sources.plain_json import encodable, shown
 from mmud.dataset.sources.release.block import UsualRecord, read_usual
@@ -162,8 +162,7 @@ class OfficialSource(Source):
         if key != stem:
             place = Place(sample=key, split=split, file=str(file), row=index)
             self._tally.note(codes.IMAGE_REPEATED, f"image {name!r:.80} has the ids {stem} and {key}", place)
-        number = coco_number(name)
-        group = f"coco:{number}" if number is not None else f"official:{stem}"
+        group = image_key(self.name, _image_id(name)) or f"official:{stem}"
         return Item(key, split, group, Payload(record, str(file), index))
 
     def findings(self) -> list[Finding]:
@@ -271,5 +270,5 @@ class OfficialSource(Source):
 
 
 def _image_id(name: str) -> str:
-    number = coco_number(name)
-    return str(number) if number is not None else encodable(stem_of(name))
+    """The image's name without its suffix: a number of the release's own, or a name of COCO's, which tells the two apart."""
+    return encodable(stem_of(name))

@@ -284,7 +284,11 @@ class ReferSource(Source):
         if payload.assumed_size:
             message = f"size {image.width} x {image.height} (width x height) is assumed: {payload.assumed_size}"
             findings.append(Finding(codes.SIZE_FROM_BOXES, Place(sample=item.key), message))
-        refs = [ref.provenance(number) for number, it in enumerate(payload.objects, start=1) for ref in it.refs]
+        refs = [
+            ref.provenance(number, _phrases(referred.refs))
+            for number, referred in enumerate(payload.objects, start=1)
+            for ref in referred.refs
+        ]
         provenance = {
             "group": item.group,
             "file_name": image.file_name,
@@ -339,7 +343,7 @@ class ReferSource(Source):
         return Labelled(
             annotation=annotation,
             place=place,
-            phrases=tuple(dict.fromkeys(text for ref in refs for text in ref.sentences)),
+            phrases=_phrases(refs),
             ref_id=refs[0].ref_id,
             ann_id=refs[0].ann_id,
             box=next((ref.box for ref in refs if ref.box is not None), None),
@@ -348,10 +352,16 @@ class ReferSource(Source):
 
     def describe(self) -> dict[str, Any]:
         files = [*(file.path for file in self._files), *self._instances, *([self._captions] if self._captions else [])]
+        base = self._path if self._path.is_dir() else self._path.parent
         if len(self._datasets) == 1:
-            return description(self._datasets[0], "a set of referring expressions", files)
+            return description(self._datasets[0], "a set of referring expressions", files, base)
         sets = {"datasets": list(self._datasets)} if self._datasets else {}
-        return description(self.name, "sets of referring expressions, joined by image", files, **sets)
+        return description(self.name, "sets of referring expressions, joined by image", files, base, **sets)
+
+
+def _phrases(refs: tuple[Ref, ...]) -> tuple[str, ...]:
+    """The expressions about one object, each once."""
+    return tuple(dict.fromkeys(text for ref in refs for text in ref.sentences))
 
 
 def _family(dataset: str) -> str:

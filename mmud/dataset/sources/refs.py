@@ -45,7 +45,7 @@ class Ref:
         file_name: as given, which may carry the annotation's number.
         sentences: the expressions, cleaned where the source cleaned them.
         raw: the expressions as they were typed, where they differ; otherwise empty.
-        sentence_ids: one for each sentence, or empty.
+        sentence_ids: one for each sentence, None for those without one; empty where none has one.
         box, width, height: where the expression carries them.
     """
 
@@ -59,13 +59,19 @@ class Ref:
     file_name: str | None
     sentences: tuple[str, ...]
     raw: tuple[str, ...]
-    sentence_ids: tuple[int, ...]
+    sentence_ids: tuple[int | None, ...]
     box: Any
     width: int | None
     height: int | None
 
-    def provenance(self, number: int) -> dict[str, Any]:
-        """What the columns of a sample do not hold of it; ``number`` is that of its object."""
+    def provenance(self, number: int, phrases: tuple[str, ...]) -> dict[str, Any]:
+        """What the columns of a sample do not hold of it.
+
+        Args:
+            number: that of its object.
+            phrases: the object's. Where they are not the sentences one by one, because a sentence comes twice or another set
+                refers to the object as well, ``"phrases"`` tells which phrase, from 1, each sentence is.
+        """
         kept = {
             "dataset": self.dataset,
             "split_by": self.split_by,
@@ -74,6 +80,7 @@ class Ref:
             "split": self.split,
             "sent_ids": list(self.sentence_ids),
             "raw": list(self.raw),
+            "phrases": [] if self.sentences == phrases else [phrases.index(text) + 1 for text in self.sentences],
             "object": number,
         }
         return {key: value for key, value in kept.items() if value not in (None, "", [])}
@@ -124,7 +131,7 @@ def _read_ref(entry: Any, dataset: str, split_by: str, tally: Tally, where: Plac
     sentences = _sentences(entry, tally, where)
     raw = tuple(text for _, _, text in sentences)
     cleaned = tuple(text for _, text, _ in sentences)
-    ids = tuple(number for number, _, _ in sentences if number is not None)
+    ids = tuple(number for number, _, _ in sentences)
     return Ref(
         dataset=_text(entry, "dataset") or dataset,
         split_by=_text(entry, "split_by") or split_by,
@@ -136,7 +143,7 @@ def _read_ref(entry: Any, dataset: str, split_by: str, tally: Tally, where: Plac
         file_name=_text(entry, "file_name") or None,
         sentences=cleaned,
         raw=raw if raw != cleaned else (),
-        sentence_ids=ids if len(ids) == len(sentences) else (),
+        sentence_ids=ids if any(number is not None for number in ids) else (),
         box=entry.get("bbox"),
         width=side(entry.get("width")),
         height=side(entry.get("height")),

@@ -149,18 +149,8 @@ def test_real_refs_survive_a_build(shared_data: Path, tmp_path: Path, name: str,
     real = json.loads((folder / name / f"refs({split_by}).json").read_text())
     again = {ref["ref_id"]: ref for ref in reader.refs}
     assert set(again) == {ref["ref_id"] for ref in real}
-    repeated = 0
-    for ref in real:
-        texts = [row["sent"] for row in ref["sentences"]]
-        if len(set(texts)) == len(texts):
-            assert again[ref["ref_id"]] == ref
-            continue
-        # A dataset holds a repeated phrase once, so ids no longer go with phrases one by one; that is counted.
-        assert [row["sent"] for row in again[ref["ref_id"]]["sentences"]] == list(dict.fromkeys(texts))
-        repeated += len(texts)
-    lost = {loss["what"]: loss["count"] for loss in report.losses}
-    assert lost.get("published sentence ids", 0) == repeated
-    assert set(lost) <= {"provenance", "published sentence ids"}
+    assert all(again[ref["ref_id"]] == ref for ref in real)
+    assert {loss["what"] for loss in report.losses} <= {"provenance"}
 
 
 def test_notes_on_refs_may_have_any_form(tmp_path: Path) -> None:

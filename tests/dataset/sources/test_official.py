@@ -84,7 +84,7 @@ def test_a_record_without_oddity(tmp_path: Path) -> None:
     assert not found.file_findings
     assert (found.items[0].split, found.items[0].group) == ("train", "coco:1")
     assert sample.sample_id == "COCO_train2014_000000000001"
-    assert (sample.source, sample.source_image_id) == ("official", "1")
+    assert (sample.source, sample.source_image_id) == ("official", "COCO_train2014_000000000001")
     assert (sample.height, sample.width) == (HEIGHT, WIDTH)
     assert sample.caption == record()[1]
     assert sample.question == "Who is nearer to the door?"

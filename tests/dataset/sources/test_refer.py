@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 from collections import defaultdict
@@ -16,6 +17,7 @@ from pycocotools import mask as coco
 
 from mmud.dataset.build import build
 from mmud.dataset.recipe import Recipe
+from mmud.dataset.sources.description import names_of
 from mmud.dataset.sources.refer import ReferSource
 from mmud.dataset.store import Dataset
 from mmud.errors import MmudError
@@ -413,3 +415,49 @@ def test_no_list_is_fatal(tmp_path: Path, refs: list[Any], as_pickle: bool) -> N
         read(path=str(path), images="none", sizes="assumed")
     except MmudError as error:
         assert error.code.id in ("MM745", "MM760")
+
+
+def sentence(text: str, number: int | None) -> dict[str, Any]:
+    return {"sent": text, "raw": text, "tokens": text.split(), **({} if number is None else {"sent_id": number})}
+
+
+def test_every_sentence_id_is_kept(tmp_path: Path) -> None:
+    """A sentence that comes twice is one phrase and two ids; a sentence without an id takes no other's id away."""
+    first = ref(1, sentences=[sentence("left man", 5), sentence("man", 6), sentence("left man", 7)])
+    second = ref(2, ann=11, sentences=[sentence("dog", 8), sentence("pup", None)])
+    third = ref(3, ann=11, sentences=[sentence("pup", 9)])
+    folder = layout(tmp_path, [first, second, third])
+    (sample,) = read(path=str(folder), dataset="refcoco", images="none").samples
+    assert [item.phrases for item in sample.objects] == [("left man", "man"), ("dog", "pup")]
+    kept = {one["ref_id"]: (one["sent_ids"], one.get("phrases")) for one in sample.provenance["refs"]}
+    assert kept == {1: ([5, 6, 7], [1, 2, 1]), 2: ([8, None], None), 3: ([9], [2])}
+
+
+def test_repeated_sentences_come_back(tmp_path: Path) -> None:
+    from mmud.dataset.exporters.runner import Request, run_export
+
+    folder = layout(tmp_path, [ref(1, sentences=[sentence("man", 5), sentence("boy", 6), sentence("man", 7)])])
+    table = {"type": "refer", "path": str(folder), "dataset": "refcoco", "images": "none"}
+    build(Recipe(sources=(table,), images="link"), tmp_path / "data")
+    run_export(Dataset(tmp_path / "data"), "refer", tmp_path / "out", Request(images="none"))
+    (back,) = json.loads((tmp_path / "out" / "refcoco" / "refs(mmud).json").read_text())
+    assert [(one["sent_id"], one["sent"]) for one in back["sentences"]] == [(5, "man"), (6, "boy"), (7, "man")]
+
+
+def test_files_of_one_name_are_all_described(shared_data: Path) -> None:
+    """RefCOCO's and RefCOCO+'s expressions are both called refs(unc).p; each keeps its checksum (hashlib's)."""
+    folder = shared_data / "mini_refcoco"
+    source = ReferSource.from_options({"path": str(folder), "dataset": ["refcoco", "refcoco+"], "images": "none"})
+    files = source.describe()["files"]
+    for name in ("refcoco", "refcoco+"):
+        data = (folder / name / "refs(unc).p").read_bytes()
+        assert files[f"{name}/refs(unc).p"] == hashlib.sha256(data).hexdigest()
+    assert not any(Path(name).is_absolute() for name in files)
+
+
+def test_names_of_files_are_distinct_and_say_no_more_than_they_must() -> None:
+    files = [Path(name) for name in ("/s/a/x.p", "/s/b/x.p", "/o/1/x.p", "/o/2/y.json", "/o/2/x.p", "/o/2/y.json")]
+    assert {name: str(path) for name, path in names_of(files, Path("/s")).items()} == {
+        "a/x.p": "/s/a/x.p", "b/x.p": "/s/b/x.p", "1/x.p": "/o/1/x.p", "y.json": "/o/2/y.json", "2/x.p": "/o/2/x.p",
+    }  # fmt: skip
+    assert names_of([]) == {}
