@@ -86,6 +86,7 @@ class FitRun:
         valid_split: to select on, where the dataset has it. Never the test split.
         seed: of everything random.
         limit: only the first samples of ``split``.
+        command: that repeats it, for the record.
         progress: shows a person how far it is.
         note: says something to a person.
     """
@@ -95,6 +96,7 @@ class FitRun:
     valid_split: str | None = None
     seed: int = 0
     limit: int | None = None
+    command: str = ""
     progress: ProgressFactory = silent
     note: Callable[[str], None] = lambda text: None
 
@@ -175,6 +177,10 @@ class Baseline(ABC):
         """The output for one sample. Used by `predict` as it stands here."""
         raise NotImplementedError(f"{type(self).__name__} defines neither answer nor predict")
 
+    def parameters(self) -> Mapping[str, Any] | None:
+        """What fitting would train, for a dry run: numbers by name, nested where there are parts; None if unknown."""
+        return None
+
     def describe(self) -> Description:
         """Sizes, and what it needs."""
         return Description(needs=("labels",) if self.reads_labels else ())
@@ -193,5 +199,9 @@ BASELINES: Registry[type[Baseline]] = Registry(
         "mean-image": "mmud.baselines.floors.mean_image:MeanImage",
         "retrieval": "mmud.baselines.floors.retrieval:Retrieval",
         "openai": "mmud.baselines.chat_model:ChatModel",
+        "neural-tuning": "mmud.baselines.neural_tuning.baseline:NeuralTuning",
+        "lora": "mmud.baselines.neural_tuning.baseline:Lora",
+        "heads-only": "mmud.baselines.neural_tuning.baseline:HeadsOnly",
+        "full": "mmud.baselines.neural_tuning.baseline:Full",
     },
 )

@@ -235,6 +235,7 @@ def _fit(
         valid_split=next((name for name in VALID_SPLITS if name in dataset.splits and name != info.split), None),
         seed=info.seed,
         limit=info.limit,
+        command=info.command,
         progress=progress,
         note=note,
     )

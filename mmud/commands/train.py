@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,6 +41,9 @@ def train(
     output: RunOption,
     split: Annotated[str, typer.Option("--split", help="The split to learn from.")] = "train",
     option: SetOption = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", metavar="NAME", help="The same as --set preset=NAME.")
+    ] = None,
     seed: SeedOption = 0,
     limit: LimitOption = None,
     resume: Annotated[
@@ -57,14 +61,17 @@ def train(
 
     console = Console(json, quiet, verbose)
     dataset = Dataset(data)
-    request = FitRequest(baseline, settings(option or []), seed, split, limit)
+    option = [*(option or []), *([] if preset is None else [f"preset={preset}"])]
+    request = FitRequest(baseline, settings(option), seed, split, limit)
     if dry_run:
-        make_baseline(baseline, request.options, seed)
+        parameters = make_baseline(baseline, request.options, seed).parameters()
         samples = dataset.length(split)
-        console.result(
-            {"baseline": baseline, "run": None, "samples": samples},
-            f"Would fit {baseline} to {samples:,} samples of {split} into {output}. Nothing was written (dry run).",
+        lines = [] if parameters is None else [table(["parameters", "number"], _rows(parameters)), ""]
+        lines.append(
+            f"Would fit {baseline} to {samples:,} samples of {split} into {output}. Nothing was written (dry run)."
         )
+        about = {"baseline": baseline, "run": None, "samples": samples}
+        console.result(about if parameters is None else {**about, "parameters": parameters}, "\n".join(lines))
         return
     info = fit_into(
         output,
@@ -72,7 +79,7 @@ def train(
         request,
         force=force,
         resume=resume,
-        command=_command(baseline, data, output, split, option or [], seed, limit),
+        command=_command(baseline, data, output, split, option, seed, limit),
         progress=console.progress,
         note=console.note,
     )
@@ -80,6 +87,17 @@ def train(
     lines = [table(["", "fitted"], [["seconds", info.seconds], *rows]), "", f"Wrote {output}."]
     lines.append(f"Next: mmud predict {shlex.quote(str(output))} --data {shlex.quote(str(data))} -o PREDICTIONS")
     console.result({"run": str(output), **info.model_dump(mode="json")}, "\n".join(lines))
+
+
+def _rows(numbers: Mapping[str, Any], prefix: str = "") -> list[list[Any]]:
+    """A row for each number, named by its path."""
+    rows: list[list[Any]] = []
+    for name, value in numbers.items():
+        if isinstance(value, Mapping):
+            rows += _rows(value, f"{prefix}{name}: ")
+        else:
+            rows.append([f"{prefix}{name}".replace("_", " "), value])
+    return rows
 
 
 def settings(values: list[str]) -> dict[str, Any]:

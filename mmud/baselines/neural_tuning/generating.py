@@ -86,7 +86,7 @@ class _Decoding:
 
     def keep(self, kept: Sequence[int]) -> None:
         """Go on with some of the rows alone, by their place among those left."""
-        index = torch.tensor(kept, device=self.attention.device)
+        index = torch.tensor(kept, dtype=torch.long, device=self.attention.device)
         self.inputs, self.attention, self.positions = (
             self.inputs[index],
             self.attention[index],

@@ -14,6 +14,7 @@ from mmud import codes as general_codes
 from mmud.baselines import codes
 from mmud.baselines.neural_tuning.interfaces import Adapter
 from mmud.baselines.neural_tuning.layouts import Projection, decoder_layers, layout_of
+from mmud.baselines.neural_tuning.sparse_task_network import SparseTaskConfig
 from mmud.errors import MmudError
 
 _ADAPTER = "mmud"
@@ -149,3 +150,20 @@ def _rank(options: LoraOptions, projections: list[Projection]) -> int:
         weight: Any = one.module.weight
         each += int(sum(weight.shape))
     return max(1, round(options.parameters / each))
+
+
+def network_parameters(language_model: Any, options: Mapping[str, Any]) -> int:
+    """How many parameters the sparse task network with these options has on this model: the budget to compare with.
+
+    Raises:
+        MmudError: MM901 for an unknown layout, MM905 for an option that is out of bounds.
+    """
+    layers = decoder_layers(language_model)
+    settings = dict(options)
+    if settings.get("start_layer") is None:
+        settings["start_layer"] = len(layers) // 2
+    config = SparseTaskConfig(**settings)
+    model_type = str(getattr(language_model.config, "model_type", ""))
+    layouts = [layout_of(layer, model_type) for layer in layers[config.start_layer :]]
+    widths = [one.input_width + 1 + sum(one.width(role) for role in config.roles) for one in layouts]
+    return config.dimension * sum(widths)

@@ -6,15 +6,16 @@ import importlib.util
 from typing import Any
 
 import pytest
-import torch
-import transformers
-from torch import nn
 
-from mmud.baselines.neural_tuning.adapters import StnAdapter
-from mmud.baselines.neural_tuning.base import ADAPTERS
-from mmud.baselines.neural_tuning.full import FullAdapter
-from mmud.baselines.neural_tuning.lora import LoraAdapter
-from mmud.errors import MmudError
+torch = pytest.importorskip("torch", reason="torch is not installed")
+transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+from torch import nn  # noqa: E402
+
+from mmud.baselines.neural_tuning.adapters import StnAdapter  # noqa: E402
+from mmud.baselines.neural_tuning.base import ADAPTERS  # noqa: E402
+from mmud.baselines.neural_tuning.full import FullAdapter  # noqa: E402
+from mmud.baselines.neural_tuning.lora import LoraAdapter  # noqa: E402
+from mmud.errors import MmudError  # noqa: E402
 
 needs_peft = pytest.mark.skipif(importlib.util.find_spec("peft") is None, reason="peft is not installed")
 SMALL = {"vocab_size": 50, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 4, "pad_token_id": 0}

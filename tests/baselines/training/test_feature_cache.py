@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-import torch
 
-from mmud.baselines.training.feature_cache import FeatureCache, Features
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from mmud.baselines.training.feature_cache import FeatureCache, Features  # noqa: E402
 
 
 def features_of(position: int) -> Features:
@@ -89,7 +90,9 @@ def test_whatever_the_features_depend_on_has_a_cache_of_its_own(tmp_path: Path) 
     keys = [{"a": 1}, {"a": 2}, {"b": 1}, {"a": 1, "b": 1}]
     assert len({FeatureCache(key, 4, 4, tmp_path).folder for key in keys}) == 4
     assert FeatureCache({"a": 1}, 4, 4, tmp_path).folder != FeatureCache({"a": 1}, 4, 2, tmp_path).folder
-    assert FeatureCache({"a": 1, "b": 2}, 4, 4, tmp_path).folder == FeatureCache({"b": 2, "a": 1}, 4, 4, tmp_path).folder
+    assert (
+        FeatureCache({"a": 1, "b": 2}, 4, 4, tmp_path).folder == FeatureCache({"b": 2, "a": 1}, 4, 4, tmp_path).folder
+    )
 
 
 def test_many_pieces_need_few_open_files(tmp_path: Path) -> None:

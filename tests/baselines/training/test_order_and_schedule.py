@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from mmud.baselines.training.order import Order, mixing_pattern
-from mmud.baselines.training.schedule import Budget, rate_factor
+torch = pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("transformers", reason="transformers is not installed")
+from hypothesis import given  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
+from mmud.baselines.training.order import Order, mixing_pattern  # noqa: E402
+from mmud.baselines.training.schedule import Budget, rate_factor  # noqa: E402
 
 
 def test_a_pattern_spreads_kinds_as_evenly_as_their_weights_allow() -> None:

@@ -12,14 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import torch
 
-from mmud.baselines.training.checkpoints import CheckpointFolder, TrainingState, read_checkpoint
-from mmud.baselines.training.schedule import Budget
-from mmud.baselines.training.tensor_files import digest_of, read_tensors, write_tensors
-from mmud.baselines.training.trainer import Trainer, TrainingConfig, make_optimiser
-from mmud.errors import MmudError
-from tests.baselines.training.toy import Source, Toy, trainer
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from mmud.baselines.training.checkpoints import CheckpointFolder, TrainingState, read_checkpoint  # noqa: E402
+from mmud.baselines.training.schedule import Budget  # noqa: E402
+from mmud.baselines.training.tensor_files import digest_of, read_tensors, write_tensors  # noqa: E402
+from mmud.baselines.training.trainer import Trainer, TrainingConfig, make_optimiser  # noqa: E402
+from mmud.errors import MmudError  # noqa: E402
+from tests.baselines.training.toy import Source, Toy, trainer  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
 

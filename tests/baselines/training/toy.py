@@ -58,7 +58,9 @@ class Source:
     def micro_batches(self, step: int) -> list[tuple[tuple[torch.Tensor, torch.Tensor], float]]:
         time.sleep(self.delay)
         chosen = torch.tensor([draw.index for draw in self.order.step(step)])
-        return [((self.inputs[part], self.targets[part]), len(part) / len(chosen)) for part in chosen.chunk(self.pieces)]
+        return [
+            ((self.inputs[part], self.targets[part]), len(part) / len(chosen)) for part in chosen.chunk(self.pieces)
+        ]
 
     def validate(self, model: Toy) -> dict[str, float]:
         # Draws on purpose: looking at the valid split must not change the training.
