@@ -182,7 +182,11 @@ def _table(source: str, given: dict[str, Any], settings: list[str]) -> dict[str,
         if value is None or value == []:
             continue
         if key in ("path", "images", "instances", "captions", "features"):
-            values = [str(Path(item).absolute()) for item in (value if isinstance(value, list) else [value])]
+            # "none" is a word of --images, not a folder.
+            values = [
+                "none" if key == "images" and item == "none" else str(Path(item).absolute())
+                for item in (value if isinstance(value, list) else [value])
+            ]
             value = values[0] if len(values) == 1 else values
         elif isinstance(value, list) and len(value) == 1:
             value = value[0]
