@@ -11,22 +11,25 @@ import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from mmud.annotations.masks import Mask
-from mmud.dataset.exporters.base import Exporter, Item
+from mmud.dataset.exporters.base import Exporter, Item, Option
 from mmud.dataset.exporters.images import file_name_of
 from mmud.dataset.exporters.instances import polygons_of
 from mmud.dataset.exporters.losses import FIELDS
 from mmud.dataset.exporters.names import safe_stem
 from mmud.dataset.exporters.streams import pickled_list
 from mmud.dataset.sources.enriched_text import USUAL_FRAME
+from mmud.dataset.sources.features import write_features
 from mmud.dataset.sources.release.form import FIELDS as RECORD_FIELDS
 from mmud.dataset.sources.release.form import FIELDS_WITHOUT_LENGTHS, check_shape
 from mmud.dataset.sources.release.notes import RecordNotes
 from mmud.dataset.sources.release.record import read_record
 from mmud.dataset.sources.release.restore import restore_record
 from mmud.errors import MmudError, Place
+from mmud.files import require
 from mmud.records import MaskedObject, Sample
 
 OFFICIAL = "official"
@@ -60,7 +63,7 @@ _LETTERS_A_TOKEN = 6
 
 
 class OfficialExporter(Exporter):
-    """``SPLIT.pkl``, ``SPLIT_withlength.pkl`` and ``images/``."""
+    """``SPLIT.pkl``, ``SPLIT_withlength.pkl`` and ``images/``; on request ``features/SPLIT.npz``."""
 
     name: ClassVar[str] = OFFICIAL
     title: ClassVar[str] = "the official release's pickled 12-tuples"
@@ -79,15 +82,26 @@ class OfficialExporter(Exporter):
         _RENAMED: "the image's file needed a safe name that is its own; the record names that",
     }
 
+    options: ClassVar[Mapping[str, Option]] = {
+        "features": Option(
+            "a folder of the release's CLIP features: features/SPLIT.npz holds those of the records", ""
+        ),
+    }
+
     def begin(self) -> None:
         self._digests: dict[str, bytes] = {}
-        self.job.note(
-            "The official training code also reads a folder of CLIP features, one pickle an image; a dataset does not hold them."
-        )
+        given = self.job.options["features"]
+        self._features = require(Path(given), "folder of features") if given else None
+        if self._features is None:
+            self.job.note(
+                "The official training code also reads a folder of CLIP features, one pickle an image; a dataset does not "
+                "hold them. --set features=DIR writes them as arrays."
+            )
 
     def write_split(self, split: str, items: Iterator[Item]) -> None:
         stem = self.job.split_stem(split)
         folder = self.job.folder
+        images: list[tuple[str, str]] = []
         with (
             pickled_list(folder / f"{stem}.pkl", protocol=3) as plain,
             pickled_list(folder / f"{stem}_withlength.pkl", protocol=3) as with_lengths,
@@ -97,6 +111,8 @@ class OfficialExporter(Exporter):
                 record = self._record(item)
                 if record is None:
                     continue
+                # By the name that the image came with: saving it may give it another one.
+                images.append((item.sample.sample_id, _image_name(record)))
                 self._save_image(item, record, split)
                 # A record of the release that came without token counts goes back without them.
                 plain.add(tuple(record[name] for name in RECORD_FIELDS if name in record))
@@ -104,6 +120,9 @@ class OfficialExporter(Exporter):
                 with_lengths.add(tuple(full[name] for name in RECORD_FIELDS))
                 self.job.counts["records"] += 1
                 self.job.counts[_PASSED_OVER] += not _starts_with_polygon(record["sample_masks"])
+        if self._features is not None:
+            target = folder / "features" / f"{stem}.npz"
+            self.job.counts["features"] += write_features(images, self._features, target, split)
 
     def _count_others(self, sample: Sample) -> None:
         if OFFICIAL not in sample.provenance:
@@ -173,8 +192,7 @@ class OfficialExporter(Exporter):
         """
         if item.image is None:
             return
-        path = record["image_path"]
-        name = path.rpartition("\\")[2] if isinstance(path, str) else ""
+        name = _image_name(record)
         digest = hashlib.sha256(item.image.data).digest()
         if self._digests.get(name) == digest:
             self.job.map_name(item, f"images/{name}", split)
@@ -185,6 +203,12 @@ class OfficialExporter(Exporter):
             record["image_path"] = safe
         self._digests[safe] = digest
         self.job.save_image(item, f"images/{safe}", split)
+
+
+def _image_name(record: Mapping[str, Any]) -> str:
+    """What the official loaders take for the image's file name."""
+    path = record["image_path"]
+    return path.rpartition("\\")[2] if isinstance(path, str) else ""
 
 
 def _restored(sample: Sample) -> dict[str, Any] | None:

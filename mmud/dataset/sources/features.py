@@ -4,12 +4,14 @@ The official code loads them with ``pickle.load`` and squeezes them, so that num
 the shapes (512,), (1, 512) … are all in use. All are read without pickle and without torch.
 
 A feature is no column of a dataset. `read_feature` reads one; `export_features` writes those of a whole dataset as one array a
-split, in the order of its samples, which is what training the ``<GLB>`` decoder needs.
+split, in the order of its samples, which is what training the ``<GLB>`` decoder needs; so does ``mmud export --to official --set
+features=DIR`` for what it exports.
 """
 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -80,18 +82,36 @@ def export_features(dataset: Dataset, folder: Path, output: Path, force: bool = 
     refuse_existing(output, force)
     counts = {}
     for split in dataset.splits:
-        ids, features = [], []
-        for batch in dataset.batches(split, ("sample_id", "image.path")):
-            for row in batch.table.to_pylist():
-                name = Path((row["image"] or {}).get("path") or row["sample_id"]).name
-                path = feature_file(folder, name)
-                if path is None:
-                    place = Place(sample=row["sample_id"], split=split)
-                    raise MmudError(codes.FEATURE_MISSING, f"no {name}.pkl in {folder}", place)
-                ids.append(row["sample_id"])
-                features.append(read_feature(path))
-        with atomic_write(output / f"{split}.npz") as stream:
-            stacked = np.stack(features) if features else np.zeros((0, FEATURE_SIZE), np.float32)
-            np.savez(stream, sample_ids=np.array(ids, dtype=np.str_), features=stacked)
-        counts[split] = len(ids)
+        images = (
+            (row["sample_id"], Path((row["image"] or {}).get("path") or row["sample_id"]).name)
+            for batch in dataset.batches(split, ("sample_id", "image.path"))
+            for row in batch.table.to_pylist()
+        )
+        counts[split] = write_features(images, folder, output / f"{split}.npz", split)
     return counts
+
+
+def write_features(images: Iterable[tuple[str, str]], folder: Path, target: Path, split: str) -> int:
+    """Write the features of some images as one ``.npz``; `export_features` says how.
+
+    Args:
+        images: sample id and image file name of each.
+        folder: of the feature pickles.
+        target: the file to write.
+        split: named in errors.
+
+    Raises:
+        MmudError: MM738 when an image has no feature, MM739 when one is unusable.
+    """
+    ids, features = [], []
+    for sample_id, name in images:
+        path = feature_file(folder, name)
+        if path is None:
+            place = Place(sample=sample_id, split=split)
+            raise MmudError(codes.FEATURE_MISSING, f"no {name}.pkl in {folder}", place)
+        ids.append(sample_id)
+        features.append(read_feature(path))
+    with atomic_write(target) as stream:
+        stacked = np.stack(features) if features else np.zeros((0, FEATURE_SIZE), np.float32)
+        np.savez(stream, sample_ids=np.array(ids, dtype=np.str_), features=stacked)
+    return len(ids)

@@ -149,3 +149,28 @@ def test_features_of_a_release_are_checked_and_exported(tmp_path: Path, monkeypa
     (features / "1.jpg.pkl").unlink()
     with pytest.raises(MmudError, match="MM738"):
         export_features(report.dataset, features, tmp_path / "again")
+
+
+def test_features_go_along_with_an_export(tmp_path: Path) -> None:
+    """The numbers are those that the official code would load; the file is one that evaluation reads."""
+    from mmud.cli import run
+    from mmud.evaluators.reference_features import read_reference_features
+
+    records = [record(image_path=f"D:\\x\\{number}.jpg") for number in range(3)]
+    folder = release(tmp_path / "release", records, images=True)
+    features = tmp_path / "features"
+    features.mkdir()
+    for number in range(3):
+        (features / f"{number}.jpg.pkl").write_bytes(pickle.dumps(NUMBERS * number))
+    options = {"path": str(folder), "images": str(folder / "images")}
+    build(Recipe(sources=({"type": "official", **options},)), tmp_path / "data")
+    command = ["export", str(tmp_path / "data"), "--to", "official", "-q"]
+    assert run([*command, "-o", str(tmp_path / "out"), "--set", f"features={features}"]) == 0
+    found = read_reference_features(tmp_path / "out" / "features" / "train.npz")
+    assert {name: value.tolist() for name, value in found.items()} == {
+        str(number): (NUMBERS * number).tolist() for number in range(3)
+    }
+    (features / "1.jpg.pkl").unlink()
+    assert run([*command, "-o", str(tmp_path / "broken"), "--set", f"features={features}"]) != 0
+    assert not (tmp_path / "broken").exists()
+    assert run([*command, "-o", str(tmp_path / "none"), "--set", f"features={tmp_path / 'nowhere'}"]) == 2
