@@ -63,9 +63,9 @@ class Service(ThreadingHTTPServer):
         self.always: Any = None
         self.retry_after = "0"
         self.refuses_schema = False
+        self.keeps_requests = True
         self.requests: list[Body] = []
         self.headers: list[dict[str, str]] = []
-        self.times: list[float] = []
         self.answered: Counter[str] = Counter()
         """Answers that were sent whole and paid for, by image and first words of the request."""
         self.running = self.most = 0
@@ -93,9 +93,9 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         server = self.server
         with server.lock:
-            server.requests.append(body)
-            server.headers.append(dict(self.headers))
-            server.times.append(time.monotonic())
+            if server.keeps_requests:
+                server.requests.append(body)
+                server.headers.append(dict(self.headers))
             fault = server.faults.pop(0) if server.faults else server.always
             server.running += 1
             server.most = max(server.most, server.running)
@@ -147,7 +147,8 @@ class Handler(BaseHTTPRequestHandler):
     def pay(self, body: Body, whole: bytes) -> None:
         self.reply(200, whole)
         with self.server.lock:
-            self.server.answered[image_of(body) + text_of(body)[:60]] += 1
+            if self.server.keeps_requests:
+                self.server.answered[image_of(body) + text_of(body)[:60]] += 1
 
     def begin(self, length: int) -> None:
         self.send_response(200)

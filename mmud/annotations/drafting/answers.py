@@ -100,12 +100,13 @@ class AnswerFile:
 
     def _prepare(self) -> None:
         # Exclusive: two runs would each pay for what the other one asks.
-        for pragma in ("locking_mode = exclusive", "journal_mode = wal", "synchronous = full"):
-            self._connection.execute(f"pragma {pragma}").fetchall()
+        self._connection.execute("pragma locking_mode = exclusive").fetchall()
         found = self._connection.execute("pragma application_id").fetchone()[0]
         tables = self._connection.execute("select count(*) from sqlite_master").fetchone()[0]
         if tables and found != _FORMAT:
             raise sqlite3.DatabaseError("a database of another program")
+        for pragma in ("journal_mode = wal", "synchronous = full"):
+            self._connection.execute(f"pragma {pragma}").fetchall()
         self._connection.execute("begin exclusive")
         self._connection.execute(f"pragma application_id = {_FORMAT}")
         self._connection.execute("commit")

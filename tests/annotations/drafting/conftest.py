@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from bare_worlds import without_texts
 from chat_service import Service, drafted, serving
 
 from mmud.dataset.build import build
 from mmud.dataset.recipe import Recipe
 from mmud.dataset.store import Dataset
-from mmud.dataset.writer import write_dataset
 
 SCENES = {"type": "scenes", "samples": 24, "seed": 9, "width": 64, "height": 64, "max_objects": 4, "min_objects": 3}
 
@@ -35,12 +34,3 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def silent(told: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """The same without captions, questions and answers."""
     return without_texts(told, tmp_path_factory.mktemp("world") / "silent")
-
-
-def without_texts(dataset: Dataset, folder: Path) -> Dataset:
-    blank = {"caption": "", "question": "", "answer": ""}
-    samples = {
-        split: (sample.model_copy(update=blank) for sample in dataset.samples(split, images=True))
-        for split in dataset.splits
-    }
-    return write_dataset(folder, samples, shard_rows=5)

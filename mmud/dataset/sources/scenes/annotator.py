@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -26,6 +27,16 @@ class SceneOptions(Options):
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
+def _value(value: Any) -> Any:
+    """A setting as the command line has it: a number or truth value where it reads like one."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
 class ScenesAnnotator(Annotator):
     """Knows every scene: its seed and index stand in its provenance.
 
@@ -41,7 +52,7 @@ class ScenesAnnotator(Annotator):
 
     def __init__(self, options: Mapping[str, Any] | None = None, seed: int = 0) -> None:
         super().__init__(options, seed)
-        self._given = dict(self.options.model_extra or {})
+        self._given = {name: _value(value) for name, value in (self.options.model_extra or {}).items()}
         if self._given:
             config_from(self._given)
         self._tables: list[dict[str, Any]] = []
