@@ -50,6 +50,7 @@ def build(
     instances: Annotated[Path | None, typer.Option(help="COCO instances.json.")] = None,
     captions: Annotated[Path | None, typer.Option(help="COCO captions.json.")] = None,
     features: Annotated[Path | None, typer.Option(help="official: the folder of CLIP feature pickles.")] = None,
+    data: Annotated[Path | None, typer.Option(help="label-studio: the dataset that was exported.")] = None,
     dataset: Annotated[
         list[str] | None, typer.Option(help="refer: refcoco, refcoco+, refcocog; may be repeated.")
     ] = None,
@@ -96,6 +97,7 @@ def build(
             "instances": instances,
             "captions": captions,
             "features": features,
+            "data": data,
             "dataset": dataset,
             "split_by": split_by,
             "samples": samples,
@@ -181,7 +183,7 @@ def _table(source: str, given: dict[str, Any], settings: list[str]) -> dict[str,
     for key, value in given.items():
         if value is None or value == []:
             continue
-        if key in ("path", "images", "instances", "captions", "features"):
+        if key in ("path", "images", "instances", "captions", "features", "data"):
             # "none" is a word of --images, not a folder.
             values = [
                 "none" if key == "images" and item == "none" else str(Path(item).absolute())
@@ -229,7 +231,9 @@ def _parse_also(text: str) -> dict[str, Any]:
         key = name.replace("-", "_")
         before = given.get(key)
         parsed = (
-            value if key in ("images", "instances", "captions", "features", "dataset", "split_by") else _setting(value)
+            value
+            if key in ("images", "instances", "captions", "features", "data", "dataset", "split_by")
+            else _setting(value)
         )
         given[key] = parsed if before is None else [*(before if isinstance(before, list) else [before]), parsed]
         position += 1

@@ -38,3 +38,51 @@ def brush_rle(mask: Mask) -> list[int]:
 def _run(length: int, value: int) -> str:
     kind = next(index for index, width in enumerate(_WIDTHS) if length <= 1 << width)
     return f"1{kind:02b}{length - 1:0{_WIDTHS[kind]}b}{value:0{_VALUE_BITS}b}"
+
+
+def brush_mask(data: bytes, height: int, width: int) -> Mask:
+    """The mask of a brush, whoever wrote it.
+
+    Args:
+        data: Label Studio's ``rle``.
+        height, width: of the image, in pixels.
+
+    Returns:
+        The pixels whose opacity is over one half.
+
+    Raises:
+        ValueError: when the data end early, hold another number of values, or values of another width.
+    """
+    bits = f"{int.from_bytes(data, 'big'):0{8 * len(data)}b}" if data else ""
+    position = 0
+
+    def read(count: int) -> int:
+        nonlocal position
+        if position + count > len(bits):
+            raise ValueError("the brush ends early")
+        position += count
+        return int(bits[position - count : position], 2)
+
+    total, value_bits = read(32), read(5) + 1
+    if total != height * width * _CHANNELS:
+        raise ValueError(f"the brush holds {total} values, {height} x {width} pixels have {height * width * _CHANNELS}")
+    if value_bits > _VALUE_BITS:
+        raise ValueError(f"the brush has values of {value_bits} bits")
+    widths = [read(4) + 1 for _ in range(4)]
+    lengths: list[int] = []
+    values: list[int] = []
+    done = 0
+    while done < total:
+        repeated = read(1)
+        length = read(widths[read(2)]) + 1
+        done += length
+        if repeated:
+            lengths.append(length)
+            values.append(read(value_bits))
+        else:
+            lengths += [1] * length
+            values += [read(value_bits) for _ in range(length)]
+    if done != total:
+        raise ValueError("the brush holds more values than it says")
+    pixels = np.repeat(np.array(values, dtype=np.uint8), lengths)[_CHANNELS - 1 :: _CHANNELS]
+    return Mask.from_array((pixels > 127).reshape(height, width))

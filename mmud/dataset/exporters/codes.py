@@ -1,4 +1,4 @@
-"""MM78x and MM79x: exporting to other tools' formats."""
+"""MM78x: exporting to other tools' formats."""
 
 from __future__ import annotations
 

@@ -117,6 +117,7 @@ SOURCES: Registry[type[Source]] = Registry(
         "refclef": "mmud.dataset.sources.refclef:RefclefSource",
         "scenes": "mmud.dataset.sources.scenes.source:ScenesSource",
         "mmud": "mmud.dataset.sources.native:NativeSource",
+        "label-studio": "mmud.dataset.sources.label_studio:LabelStudioSource",
     },
 )
 """Sources by name."""

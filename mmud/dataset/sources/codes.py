@@ -363,3 +363,76 @@ NAME_DERIVED = declare(
     "The expression names no image file and no instances file does; COCO train2014's form of name was assumed.",
     severity=Severity.INFO,
 )
+
+# -- MM79x: Label Studio ----------------------------------------------------------------------------------------------------
+
+TASK_UNREADABLE = declare(
+    "MM790",
+    "no Label Studio task",
+    "Export the project as JSON (not JSON-MIN, CSV or YOLO) and name that file.",
+    "An entry of the file is no task of Label Studio's full JSON: it lacks the data that `mmud export --to label-studio` put "
+    "into the task, or its annotations are of another form.",
+)
+TASK_OF_NO_SAMPLE = declare(
+    "MM791",
+    "task of a sample that the dataset lacks",
+    "Name the dataset that was exported as --data. The task was not read.",
+    "The task's sample_id is that of no sample of the dataset.",
+    severity=Severity.WARNING,
+)
+REGION_UNREADABLE = declare(
+    "MM792",
+    "region that cannot be read",
+    "Look at the task in Label Studio: regions must lie on the image as it was exported, at its size and not rotated.",
+    "A region's points, box or brush are malformed, or were drawn on an image of another size or rotation.",
+)
+FOREIGN_RESULT = declare(
+    "MM793",
+    "result or key that the export did not make",
+    "Nothing has to be done if it is not meant for the dataset; it was not read.",
+    "A task holds a result of a control, or a key in its data, that the exported labelling interface does not have.",
+    severity=Severity.WARNING,
+)
+SEVERAL_ANNOTATIONS = declare(
+    "MM794",
+    "several annotations of one task",
+    "Delete all but one in Label Studio if the latest is not the right one.",
+    "Several people annotated the task. The annotation that was changed last was taken.",
+    severity=Severity.WARNING,
+)
+TASK_WITHOUT_ANNOTATION = declare(
+    "MM795",
+    "task that nobody annotated",
+    "Nothing has to be done: the sample was kept as it is.",
+    "The task has no annotation, or only cancelled ones.",
+    severity=Severity.INFO,
+)
+OBJECTS_CHANGED = declare(
+    "MM796",
+    "objects added or deleted in Label Studio",
+    "Nothing has to be done if that was meant; tags were renumbered.",
+    "Regions were added or deleted. New objects follow those that were there; tags of deleted objects were taken out of the "
+    "answer, and the others renumbered.",
+    severity=Severity.INFO,
+)
+EDITED_TAGS_BROKEN = declare(
+    "MM797",
+    "edited text with broken tags",
+    "Correct the answer: tags are <LCL-i> with i from 1 to the number of objects.",
+    "A text that was edited in Label Studio holds a malformed tag or one that points at no object. It was kept as it is.",
+    severity=Severity.WARNING,
+)
+TASK_OF_OTHER_LABELS = declare(
+    "MM798",
+    "task exported from other labels",
+    "Name the dataset that was exported as --data; or export this one and annotate that.",
+    "Each task carries the labels that it was made from. The dataset has others now, so that importing would undo what was "
+    "changed since.",
+)
+TASK_REPEATED = declare(
+    "MM799",
+    "two tasks of one sample",
+    "Remove one of the two; the first was read.",
+    "Two tasks of the files have the same sample_id.",
+    severity=Severity.WARNING,
+)
