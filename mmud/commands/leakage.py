@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,10 +20,10 @@ from mmud.commands.common import (
     WorkersOption,
     table,
 )
-from mmud.errors import ExitCode, MmudError, Severity
+from mmud.errors import ExitCode, Finding, MmudError, Severity
 
 if TYPE_CHECKING:
-    from mmud.dataset.leakage.audit import Audit
+    from mmud.dataset.leakage.audit import Audit, AuditRequest
 
 
 def register(app: typer.Typer) -> None:
@@ -98,22 +98,12 @@ def leakage(
         found = audit(datasets, request, stages)
     findings = found.findings()
     value: dict[str, Any] = found.to_dict(findings)
-    lines = _lines(found)
-    if request.against:
-        listed = len(set().union(*(entry.keys for entry in request.against)))
-        value["listed_images"] = listed
-        lines += ["", f"{listed:,} listed images: {len(found.listed):,} training samples show one of them."]
+    lines = [*_lines(found), *_listed_lines(found, request, value)]
     threshold = fail_on.threshold
     removed: list[int] = []
     if output is not None:
         removed = _clean(console, found, threshold, output, force, dry_run, value, lines)
-    if findings and most:
-        lines += ["", *(f"{finding.severity.label}: {finding}" for finding in findings[:most])]
-        if len(findings) > most:
-            lines.append(f"… and {len(findings) - most:,} more; --json lists them all.")
-    for code, count in sorted(found.unreadable.items()):
-        first = next((finding for finding in found.problems if finding.code.id == code), None)
-        lines += ["", f"{count:,} images could not be compared; the first: {first}"]
+    lines += [*_finding_lines(findings, most), *_unreadable_lines(found)]
     console.result(value, "\n".join(lines))
     worst = found.worst(removed)
     if threshold is not None and worst is not None and worst >= threshold:
@@ -160,6 +150,32 @@ def _lines(found: Audit) -> list[str]:
         "",
         f"A sample stands in the row of the surest way that finds it. Found by each way alone: {looked}.",
     ]
+
+
+def _listed_lines(found: Audit, request: AuditRequest, value: dict[str, Any]) -> list[str]:
+    """What evaluation lists were compared with, where there are any; the machine's result is told as well."""
+    if not request.against:
+        return []
+    listed = len(set().union(*(entry.keys for entry in request.against)))
+    value["listed_images"] = listed
+    return ["", f"{listed:,} listed images: {len(found.listed):,} training samples show one of them."]
+
+
+def _finding_lines(findings: Sequence[Finding], most: int) -> list[str]:
+    if not findings or not most:
+        return []
+    lines = ["", *(f"{finding.severity.label}: {finding}" for finding in findings[:most])]
+    if len(findings) > most:
+        lines.append(f"… and {len(findings) - most:,} more; --json lists them all.")
+    return lines
+
+
+def _unreadable_lines(found: Audit) -> list[str]:
+    lines: list[str] = []
+    for code, count in sorted(found.unreadable.items()):
+        first = next((finding for finding in found.problems if finding.code.id == code), None)
+        lines += ["", f"{count:,} images could not be compared; the first: {first}"]
+    return lines
 
 
 class _Stages:
