@@ -25,5 +25,9 @@ MASK_DECODERS: Registry[Any] = Registry(
 )
 """From a tag's states to a mask: called as ``decoder(sizes, config)``, gives an `interfaces.MaskDecoder`."""
 
-BACKBONES: Registry[Any] = Registry("backbone", "mmud.backbones", {})
+BACKBONES: Registry[Any] = Registry(
+    "backbone",
+    "mmud.backbones",
+    {"smollm2": "mmud.baselines.neural_tuning.smollm2:SmolLM2"},
+)
 """Frozen parts that are made to go together: called without arguments, gives a `backbones.Backbone`."""

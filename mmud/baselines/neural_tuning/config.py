@@ -329,4 +329,30 @@ def _scenes_tiny() -> dict[str, Any]:
     }
 
 
-PRESETS: dict[str, Callable[[], dict[str, Any]]] = {"default": _default, "paper": _paper, "scenes-tiny": _scenes_tiny}
+def _smollm2() -> dict[str, Any]:
+    return {
+        "backbones": {"language_model": "smollm2", "vision_tower": "smollm2"},
+        "text": {"max_length": 192},
+        "adapter_options": {"dimension": 64, "dropout": 0.0},
+        "mask_decoder": {"tower_layers": [3, 2, 1]},
+        "global_decoder": {"hidden": 256, "normalise": True},
+        "training": {
+            "optimiser": "adamw",
+            "learning_rate": 5e-4,
+            "weight_decay": 0.01,
+            "warmup_steps": 10,
+            "gradient_clip_by": "norm",
+            "devices": 1,
+            "epochs": 1,
+            "precision": "fp32",
+            "gradient_checkpointing": False,
+        },
+    }
+
+
+PRESETS: dict[str, Callable[[], dict[str, Any]]] = {
+    "default": _default,
+    "paper": _paper,
+    "scenes-tiny": _scenes_tiny,
+    "smollm2": _smollm2,
+}
