@@ -103,15 +103,11 @@ def _box(value: Mapping[str, Any], sample: Sample) -> tuple[float, float, float,
     return x, y, width, height
 
 
-def _close(first: Sequence[float], second: Sequence[float]) -> bool:
-    return len(first) == len(second) and all(abs(a - b) <= SAME_PLACE for a, b in zip(first, second, strict=True))
-
-
-def _snapped(polygon: Polygon, old: Polygon) -> Polygon:
-    """The polygon with its old numbers wherever nobody moved them."""
-    if len(polygon) != len(old):
-        return polygon
-    return tuple(b if abs(a - b) <= SAME_PLACE else a for a, b in zip(polygon, old, strict=True))
+def _snapped(now: Sequence[float], old: Sequence[float]) -> Polygon:
+    """Coordinates with their old numbers wherever nobody moved them."""
+    if len(now) != len(old):
+        return tuple(now)
+    return tuple(b if abs(a - b) <= SAME_PLACE else a for a, b in zip(now, old, strict=True))
 
 
 def revised_object(
@@ -152,10 +148,10 @@ def _shape(item: MaskedObject, regions: Sequence[Region], sample: Sample) -> dic
     brushes = [region.mask for region in regions if region.mask is not None]
     boxes = [region.box for region in regions if region.box is not None]
     if not brushes and not polygons:
-        unchanged = len(boxes) == 1 and item.segmentation is None and _close(boxes[0], item.bbox)
-        if unchanged:
+        left, top, width, height = _snapped(_around(boxes), item.bbox)
+        box = (left, top, width, height)
+        if item.segmentation is None and box == item.bbox:
             return {}
-        box = _around(boxes)
         return {"segmentation": None, "polygons": None, "bbox": box, "area": box[2] * box[3]}
     old = item.polygons or ()
     if not brushes:
