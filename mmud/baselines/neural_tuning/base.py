@@ -21,9 +21,22 @@ ADAPTERS: Registry[Any] = Registry(
 MASK_DECODERS: Registry[Any] = Registry(
     "mask decoder",
     "mmud.mask_decoders",
-    {"film": "mmud.baselines.neural_tuning.mask_decoder:FilmMaskDecoder"},
+    {
+        "film": "mmud.baselines.neural_tuning.mask_decoder:FilmMaskDecoder",
+        "sam": "mmud.baselines.neural_tuning.sam:SamMaskDecoder",
+    },
 )
 """From a tag's states to a mask: called as ``decoder(sizes, config)``, gives an `interfaces.MaskDecoder`."""
+
+IMAGE_DECODERS: Registry[Any] = Registry(
+    "image decoder",
+    "mmud.image_decoders",
+    {
+        "stable-unclip": "mmud.baselines.neural_tuning.image_decoders:StableUnClipDecoder",
+        "kandinsky-2.2": "mmud.baselines.neural_tuning.image_decoders:KandinskyDecoder",
+    },
+)
+"""From an image's feature to the image: called as ``decoder(weights, device, options)``, gives an `interfaces.ImageDecoder`."""
 
 BACKBONES: Registry[Any] = Registry(
     "backbone",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional
 
@@ -145,7 +146,7 @@ class TransformersTower(_FrozenTower):
             model, info = getattr(transformers, name).from_pretrained(
                 weights, use_safetensors=True, output_loading_info=True, **settings
             )
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             first = str(error).strip().partition("\n")[0]
             raise MmudError(codes.TOWER_UNUSABLE, f"the weights cannot be loaded: {first}", place) from error
         if info["missing_keys"]:
