@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from mmud import codes as general_codes
-from mmud.baselines.neural_tuning.base import BACKBONES
+from mmud.baselines.neural_tuning.base import BACKBONES, IMAGE_DECODERS
 from mmud.baselines.neural_tuning.config import BackboneConfig
 from mmud.baselines.neural_tuning.feature_targets import ExtractedFeature, FeatureEncoder, TowerFeature
 from mmud.baselines.neural_tuning.interfaces import ImageDecoder, VisionTower
@@ -164,9 +164,16 @@ def load_image_decoder(config: BackboneConfig, device: str) -> ImageDecoder | No
     """The image decoder that is named; None where none is.
 
     Raises:
-        MmudError: MM004 for an unknown name.
+        MmudError: MM004 for an unknown name; MM007 or MM916 when it cannot be loaded.
     """
-    return _backbone(config.image_decoder).image_decoder(device) if config.image_decoder else None
+    if not config.image_decoder:
+        return None
+    if config.image_decoder in BACKBONES:
+        return _backbone(config.image_decoder).image_decoder(device)
+    decoder: ImageDecoder = IMAGE_DECODERS.get(config.image_decoder)(
+        config.image_decoder_weights, device, config.image_decoder_options
+    )
+    return decoder
 
 
 def _backbone(name: str) -> Backbone:

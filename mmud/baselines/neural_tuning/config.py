@@ -32,14 +32,16 @@ class BackboneConfig(_Section):
     Attributes:
         language_model: a causal language model of transformers, with its tokenizer.
         vision_tower: a vision model.
-        image_decoder: a name of the registry of image decoders; empty for none.
+        image_decoder: a backbone's name or one of the registry of image decoders; empty for none.
         image_decoder_weights: its folder or hub id; empty for its own default.
+        image_decoder_options: its own, such as `DiffusionOptions`.
     """
 
     language_model: str = ""
     vision_tower: str = ""
     image_decoder: str = ""
     image_decoder_weights: str = ""
+    image_decoder_options: dict[str, Any] = Field(default_factory=dict)
 
 
 class TextConfig(_Section):
