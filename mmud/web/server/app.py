@@ -30,6 +30,9 @@ ASSETS = {
     "rle.js": "text/javascript",
     "review.svg": "image/svg+xml",
 }
+MODULES = [name for name in ASSETS if name.startswith("review") and name.endswith(".js")]
+"""Fetched at once: each would else wait for the one that names it."""
+
 MAX_BODY = 2 << 20
 _STATUS = {codes.DECISION_REFUSED: 400, codes.EDIT_BREAKS_TAGS: 409, codes.LABELS_CHANGED: 409}
 
@@ -47,7 +50,8 @@ def make_app(session: Session, token: str, hosts: Hosts) -> Guard:
 
     def index(request: Request) -> Response:
         mode = "browse" if session.journal is None else "review"
-        return HTMLResponse(page.render(token=token, title=session.index.dataset.name, mode=mode), headers=_NO_STORE)
+        facts = {"title": session.index.dataset.name, "mode": mode, "reviewer": session.reviewer, "modules": MODULES}
+        return HTMLResponse(page.render(token=token, **facts), headers=_NO_STORE)
 
     def asset(request: Request) -> Response:
         name = request.path_params["name"]

@@ -86,7 +86,6 @@ class Session:
             "total": len(self.index),
             "splits": {split: dataset.length(split) for split in dataset.splits},
             "sources": self.index.counts("source"),
-            "reviewer": self.reviewer,
             "systems": [overlay.name for overlay in self.overlays],
             "scores": [{"name": scores.name, "higher": scores.higher} for scores in self.scores],
             "notes": [str(finding) for finding in self.findings[:20]],

@@ -10,7 +10,7 @@ const TITLES = { question: "Question", answer: "Answer", caption: "Caption" };
 const AHEAD = 3;
 const browsing = document.documentElement.dataset.mode === "browse";
 
-const page = { reviewer: "", total: 0, queue: null, count: 0, at: 0, entry: null, pinned: 0, counts: null, asked: 0 };
+const page = { reviewer: "", queue: null, count: 0, at: 0, entry: null, pinned: 0, counts: null, asked: 0, pressed: 0 };
 const others = () => byId("status").value === "disputed" || byId("status").value === "settled";
 const samples = new Samples(() => ({ reviewer: page.reviewer, others: others() ? "1" : "" }));
 const picture = new Picture(byId("picture"), { point: light, pick });
@@ -84,7 +84,10 @@ function objectRow(object, position) {
 
 const numberAt = (at) => (page.queue ? page.queue[at] : at);
 
-async function show(at, since = performance.now()) {
+// When the key was pressed that is being acted on; now, where it was no key.
+const pressed = () => page.pressed || performance.now();
+
+async function show(at, since = pressed()) {
   if (!page.count) { empty(); return; }
   page.at = Math.min(Math.max(at, 0), page.count - 1);
   const asked = ++page.asked;
@@ -245,7 +248,7 @@ async function keep(entry, body) {
 const save = (field, text) => keep(page.entry, { kind: "edit", field, text });
 
 async function give(verdict, reason = "", final = false) {
-  const entry = page.entry, since = performance.now();
+  const entry = page.entry, since = pressed();
   if (!entry || browsing) return;
   try {
     await keep(entry, { kind: "verdict", verdict, reason, final });
@@ -367,7 +370,9 @@ document.addEventListener("keydown", (event) => {
   const act = ANYWHERE[event.key] ?? (page.entry ? own[event.key] : undefined);
   if (!act || !Object.hasOwn({ ...ANYWHERE, ...own }, event.key)) return;
   event.preventDefault();
+  page.pressed = event.timeStamp;
   act();
+  page.pressed = 0;
 });
 
 async function showAgreement() {
@@ -388,19 +393,18 @@ byId("go").addEventListener("submit", (event) => {
 
 // -- beginning ---------------------------------------------------------------------------------------------------------------
 
-const filters = await (async () => {
-  const overview = await ask("api/overview");
-  page.total = overview.total;
-  page.reviewer = browsing ? "" : overview.reviewer || localStorage.getItem("mmud-reviewer") || "";
-  layerChoice(overview.systems);
-  layersChanged();
-  for (const note of overview.notes) say(note, true);
-  return new Filters(overview, () => requeue());
-})();
-if (!browsing && !page.reviewer) { await rename(); }
+page.reviewer = browsing ? "" : document.querySelector('meta[name="mmud-reviewer"]').content || localStorage.getItem("mmud-reviewer") || "";
+// Both at once: the queue without filters does not depend on what can be filtered by.
+const [overview, firstQueue] = await Promise.all([ask("api/overview"), ask("api/queue", { reviewer: page.reviewer })]);
+layerChoice(overview.systems);
+layersChanged();
+const filters = new Filters(overview, () => requeue());
+if (!browsing && !page.reviewer) await rename();
 else {
   byId("open-name").textContent = page.reviewer;
-  await requeue();
+  [page.queue, page.count] = [firstQueue.numbers, firstQueue.count];
+  await show(browsing ? 0 : firstQueue.start);
   showProgress();
 }
+for (const note of overview.notes) say(note, true);
 filters.complete().catch((error) => say(error.message, true));
