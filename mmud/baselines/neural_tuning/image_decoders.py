@@ -89,10 +89,7 @@ class DiffusionDecoder(ImageDecoder):
         local = self.options.offline or Path(weights).is_dir()
         try:
             pipeline = getattr(diffusers, self.pipeline_class).from_pretrained(
-                weights,
-                torch_dtype=torch.float16 if self.options.half else torch.float32,
-                use_safetensors=True,
-                local_files_only=local,
+                weights, use_safetensors=True, local_files_only=local
             )
         except OSError as error:
             message = f"no image decoder at {weights}: {_first_line(error)}"
@@ -101,7 +98,11 @@ class DiffusionDecoder(ImageDecoder):
         except (ValueError, RuntimeError, TypeError, AttributeError, SafetensorError) as error:
             raise MmudError(codes.IMAGE_DECODER_UNUSABLE, _first_line(error), Place(file=weights)) from error
         pipeline.set_progress_bar_config(disable=True)
-        return pipeline.to(self.device)
+        return pipeline.to(self.device, self._dtype)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return torch.float16 if self.options.half else torch.float32
 
     @property
     @abstractmethod
@@ -132,10 +133,9 @@ class DiffusionDecoder(ImageDecoder):
 
     @torch.no_grad()
     def _drawn(self, features: torch.Tensor, seeds: Sequence[int]) -> list[Pixels]:
-        dtype = torch.float16 if self.options.half else torch.float32
         sizes = {"height": self.options.height, "width": self.options.width}
         output = self.pipeline(
-            **self._conditions(features.to(self.device, dtype)),
+            **self._conditions(features.to(self.device, self._dtype)),
             **{name: value for name, value in sizes.items() if value is not None},
             num_inference_steps=self.options.steps,
             # On the CPU, so that one seed draws one image on every device.

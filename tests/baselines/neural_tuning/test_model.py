@@ -361,3 +361,59 @@ def test_answers_read_back_are_tags_in_order() -> None:
         ids = model.wording.answer(instance)
         numbers = [number for number in map(model.tags.number, ids) if number]
         assert numbers == [tag.index for tag in tags.parse(instance.answer)]
+
+
+# -- other language models -----------------------------------------------------------------------------------------------
+
+SMALL: dict[str, Any] = {
+    "vocab_size": 512, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 1024, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
+}  # fmt: skip
+OTHERS: dict[str, dict[str, Any]] = {
+    "Qwen2": SMALL,
+    "Gemma2": {**SMALL, "head_dim": 8, "query_pre_attn_scalar": 8},
+    "Phi3": SMALL,
+    "SmolLM3": SMALL,
+    "GPTNeoX": {name: value for name, value in SMALL.items() if name != "num_key_value_heads"},
+    "OPT": {**SMALL, "ffn_dim": 48, "word_embed_proj_dim": 32, "dropout": 0.0},
+    "GPT2": {"vocab_size": 512, "n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 1024},
+    "Bloom": {"vocab_size": 512, "hidden_size": 32, "n_layer": 3, "n_head": 4},
+}
+
+
+@pytest.mark.parametrize("family", OTHERS)
+def test_other_language_models_learn_too_and_do_not_see_the_padding(family: str) -> None:
+    import transformers
+
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{family}Config")(**OTHERS[family])
+    text = transformers.AutoModelForCausalLM.from_config(config).eval()
+    model = NeuralTuningModel(text, small.tokenizer(), small.tower(), small.OURS).eval()
+    pairs = small.instances(1)
+    with torch.no_grad():
+        alone_and_together(model, pairs)
+    model.train()
+    model.loss(small.collated(model, pairs))["total"].backward()
+    for part, group in model.parameter_groups().items():
+        assert any(one.grad is not None and one.grad.abs().sum() > 0 for one in group), part
+
+
+def test_half_precision_and_checkpointing_give_the_same_gradients() -> None:
+    pairs = small.instances(2)
+    gradients = []
+    for dtype, checkpointing in ((torch.float32, False), (torch.float32, True), (torch.bfloat16, False)):
+        config = small.OURS.changed({"adapter_options.active_rate_jitter": 0.0})
+        model = small.model(config)
+        model.language_model.to(dtype)
+        model.train()
+        if checkpointing:
+            model.language_model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.loss(small.collated(model, pairs))["total"].backward()
+        gradients.append({name: [one.grad for one in group] for name, group in model.parameter_groups().items()})
+    plain, recomputed, half = gradients
+    for part, group in plain.items():
+        for number, one in enumerate(group):
+            assert torch.allclose(one, recomputed[part][number], atol=1e-6), part
+            assert half[part][number].isfinite().all()
+        joined, other = (torch.cat([one.flatten() for one in parts[part]]) for parts in (plain, half))
+        assert torch.nn.functional.cosine_similarity(joined, other, dim=0) > 0.9, part
