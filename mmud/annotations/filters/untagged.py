@@ -35,7 +35,7 @@ class UntaggedFilter(Filter[UntaggedSettings]):
 
     def look(self, subject: Subject) -> Iterator[Reason]:
         sample = subject.sample
-        if not sample.answer.strip() or not sample.objects:
+        if not sample.answer.strip() or len(subject.tagged) == len(sample.objects):
             return
         found = {
             proposal.index: proposal

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 Form = tuple[str, ...]
 """A noun as its words, without case."""
@@ -169,12 +169,18 @@ class Nouns:
     Attributes:
         own: forms of the objects' own categories and phrases; they win.
         general: forms of everything that is listed.
-        longest: words of the longest form.
     """
 
     own: Mapping[Form, Noun]
     general: Mapping[Form, Noun]
-    longest: int
+
+    @cached_property
+    def _longest(self) -> dict[str, int]:
+        """First word -> words of the longest form that begins with it: most words begin none."""
+        found = dict(_longest_general())
+        for form in self.own:
+            found[form[0]] = max(found.get(form[0], 0), len(form))
+        return found
 
     def get(self, form: Form) -> Noun | None:
         """What a form means."""
@@ -182,7 +188,7 @@ class Nouns:
 
     def match(self, words: list[str], start: int) -> tuple[int, Noun] | None:
         """The longest form that begins at a word: how many words it has, and its meaning."""
-        for length in range(min(self.longest, len(words) - start), 0, -1):
+        for length in range(min(self._longest.get(words[start], 0), len(words) - start), 0, -1):
             noun = self.get(tuple(words[start : start + length]))
             if noun is not None:
                 return length, noun
@@ -274,6 +280,14 @@ def _general() -> dict[Form, Noun]:
     return builder.forms
 
 
+@lru_cache(maxsize=1)
+def _longest_general() -> dict[str, int]:
+    found: dict[str, int] = {}
+    for form in _general():
+        found[form[0]] = max(found.get(form[0], 0), len(form))
+    return found
+
+
 @lru_cache(maxsize=4096)
 def nouns_of(categories: frozenset[str], extra: frozenset[str] = frozenset()) -> Nouns:
     """The nouns of these categories, of all listed ones, and further single nouns.
@@ -299,5 +313,4 @@ def nouns_of(categories: frozenset[str], extra: frozenset[str] = frozenset()) ->
     for word in sorted(extra):
         if (word,) not in builder.forms and (word,) not in general:
             builder.add((word,), (f"={word}",), weak=True)
-    longest = max(map(len, (*builder.forms, *general)))
-    return Nouns(builder.forms, general, longest)
+    return Nouns(builder.forms, general)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from mmud.annotations.linking.looks import (
@@ -119,7 +120,13 @@ def tokens_of(text: str) -> list[Token]:
     return found
 
 
-def noun_phrases(tokens: list[Token], nouns: Nouns) -> list[NounPhrase]:
+@lru_cache(maxsize=4096)
+def _phrase_tokens(text: str) -> tuple[Token, ...]:
+    """The tokens of a referring phrase, which is read twice."""
+    return tuple(tokens_of(text))
+
+
+def noun_phrases(tokens: Sequence[Token], nouns: Nouns) -> list[NounPhrase]:
     """Every noun phrase whose noun is known, in order."""
     words = [token.text if token.kind == "word" else "\0" for token in tokens]
     found = []
@@ -183,7 +190,7 @@ class _Modifiers:
         return Position(self.across, self.down, self.centre, self.order, self.greatest)
 
 
-def _phrase_at(tokens: list[Token], words: list[str], start: int, stop: int, noun: Noun) -> NounPhrase:
+def _phrase_at(tokens: Sequence[Token], words: list[str], start: int, stop: int, noun: Noun) -> NounPhrase:
     before = _Modifiers()
     first = _read_before(words, start, before)
     after = _Modifiers()
@@ -281,7 +288,7 @@ def read_phrase(text: str, nouns: Nouns) -> tuple[NounPhrase, list[NounPhrase]] 
 
     None for a phrase without a word.
     """
-    tokens = [token for token in tokens_of(text) if token.kind != "tag"]
+    tokens = [token for token in _phrase_tokens(text) if token.kind != "tag"]
     if not any(token.kind == "word" for token in tokens):
         return None
     words = [token.text if token.kind == "word" else "\0" for token in tokens]
@@ -317,7 +324,7 @@ def head_length(words: list[str]) -> int:
 
 def unknown_head(text: str, nouns: Nouns) -> str | None:
     """The noun of a referring phrase that holds no known one: the last of its first words that is no look and no place."""
-    words = [token.text if token.kind == "word" else "\0" for token in tokens_of(text)]
+    words = [token.text if token.kind == "word" else "\0" for token in _phrase_tokens(text)]
     words = words[: head_length(words)]
     if any(nouns.match(words, place) for place in range(len(words))):
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmud.annotations.filters.base import FILTERS, Action, Label, Tools
+from mmud.annotations.filters.base import FILTERS, Action, Filter, FilterSettings, Label, Reason, Tools
 from mmud.annotations.filters.blind import agreement, answering_words
+from mmud.annotations.filters.codes import NOT_ENGLISH, TOO_SHORT
 from mmud.annotations.filters.repetition import repeated_share
 from mmud.annotations.filters.screening import Screening, Verdict, labels_of, without
 from mmud.annotations.filters.settings import make_plan
+from mmud.annotations.filters.subject import Subject
 from mmud.dataset.filtered import filter_codes
+from mmud.errors import MmudError
 from mmud.records import MaskedObject, Sample
+from mmud.registry import Entry
 
 CAPTION = "A black dog lies on a green couch beside a woman who reads a newspaper in the evening light."
 QUESTION = "Which animal could guard the house while the woman reads?"
@@ -402,3 +406,50 @@ def test_degenerate_captions_are_all_refused(shared_data: Path) -> None:
         sample(entry["caption"], "", "", (), str(entry["image_id"])) for entry in json.loads(file.read_bytes())[:300]
     ]
     assert all({("MM470", "caption"), ("MM471", "caption")} <= codes_of(verdict) for verdict in screen(samples))
+
+
+# -- plug-ins -------------------------------------------------------------------------------------------------------------
+
+
+class Stranger(Filter[FilterSettings]):
+    """A filter of another package that fails, or gives a code that it did not announce."""
+
+    name = "stranger"
+    codes = (TOO_SHORT,)
+    gives = TOO_SHORT
+    fails = False
+
+    def look(self, subject: Subject) -> Iterator[Reason]:
+        if self.fails:
+            raise KeyError("no such thing")
+        yield Reason(self.gives, Label.CAPTION, "I do not like it")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), [({"fails": True}, "KeyError"), ({"gives": NOT_ENGLISH}, "MM480, which is not among its codes")]
+)
+def test_a_plugin_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], said: str) -> None:
+    _install(monkeypatch)
+    for key, value in change.items():
+        monkeypatch.setattr(Stranger, key, value)
+    with pytest.raises(MmudError, match=said) as caught:
+        screen([sample()])
+    assert caught.value.code.id == "MM005"
+    assert "'stranger'" in caught.value.message
+
+
+def test_a_plugin_takes_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    _install(monkeypatch)
+    (verdict,) = screen([sample()])
+    assert [(name, reason.message) for name, reason in verdict.refused] == [("stranger", "I do not like it")]
+    assert make_plan({"stranger": {"action": "report"}}).settings["stranger"].action is Action.REPORT
+
+
+def _install(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = Entry("stranger", f"{__name__}:Stranger", "strange-package")
+    monkeypatch.setattr(FILTERS, "entries", [*FILTERS.entries, entry])
+    monkeypatch.setattr(Entry, "load", _load(Entry.load))
+
+
+def _load(usual: Callable[[Entry], Any]) -> Callable[[Entry], Any]:
+    return lambda entry: Stranger if entry.name == "stranger" else usual(entry)
