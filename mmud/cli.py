@@ -16,7 +16,7 @@ from mmud import __version__, codes, commands
 from mmud.errors import ExitCode, MmudError
 
 _ORDER = """
-demo build link filter review validate explain stats split leakage export card browse
+demo build annotate link filter review validate explain stats split leakage export card browse
 evaluate metric compare submit leaderboard train predict plugins doctor
 """
 ORDER = tuple(_ORDER.split())
