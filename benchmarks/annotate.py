@@ -20,16 +20,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
-import numpy as np  # noqa: E402
-from PIL import Image  # noqa: E402
-
-from mmud.annotations.masks import Mask  # noqa: E402
-from mmud.dataset.writer import write_dataset  # noqa: E402
-from mmud.records import ImageReference, MaskedObject, Sample  # noqa: E402
+if TYPE_CHECKING:
+    from mmud.records import Sample
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH, HEIGHT = 640, 480
@@ -37,6 +34,12 @@ WIDTH, HEIGHT = 640, 480
 
 def samples(count: int) -> Iterator[Sample]:
     """Images as soft as photographs, each with four boxes whose masks are their boxes."""
+    import numpy as np
+    from PIL import Image
+
+    from mmud.annotations.masks import Mask
+    from mmud.records import ImageReference, MaskedObject, Sample
+
     draw = np.random.default_rng(0)
     objects = []
     for number in range(4):
@@ -60,6 +63,13 @@ def samples(count: int) -> Iterator[Sample]:
         )
 
 
+def make(folder: Path, count: int) -> None:
+    """Write the dataset: in a process of its own, whose memory would be counted as that of every later one else."""
+    from mmud.dataset.writer import write_dataset
+
+    write_dataset(folder, {"train": samples(count)})
+
+
 def serve(latency: float) -> None:
     """Answer until this process is ended; the endpoint is printed first."""
     sys.path.insert(0, str(ROOT / "tests"))
@@ -72,9 +82,11 @@ def serve(latency: float) -> None:
 
 
 def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
-    data = write_dataset(folder / "data", {"train": samples(arguments.samples)})
+    data = folder / "data"
+    this = [sys.executable, __file__]
+    subprocess.run([*this, "--make", str(data), "--samples", str(arguments.samples)], check=True)
     server = subprocess.Popen(
-        [sys.executable, __file__, "--serve", "--latency", str(arguments.latency)],
+        [*this, "--serve", "--latency", str(arguments.latency)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -87,7 +99,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
             sys.executable,
             str(ROOT / "cli.py"),
             "annotate",
-            str(data.path),
+            str(data),
             "-o",
             str(folder / "out"),
             "--json",
@@ -130,7 +142,11 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=32)
     parser.add_argument("--tasks", default="caption,question")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.make is not None:
+        make(arguments.make, arguments.samples)
+        return
     if arguments.serve:
         serve(arguments.latency)
         return

@@ -104,8 +104,15 @@ class Annotator(ABC):
 
     @property
     def concurrency(self) -> int:
-        """How many drafts may be made at once, each in a thread of its own (for annotators that keep answers)."""
+        """How many requests may be on their way at once (for annotators that keep answers)."""
         return 1
+
+    @property
+    def threads(self) -> int:
+        """How many drafts are made at once, each in a thread of its own; more than `concurrency` where requests wait for
+        each other in `draft` itself, so that preparing and keeping overlap with them.
+        """
+        return self.concurrency
 
     @property
     def give_up(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
@@ -98,10 +99,17 @@ class ChatAnnotator(Annotator):
         self._takes_schema = True
         self._longest_prompt = 0
         self._last_image = threading.local()
+        self._requests = threading.BoundedSemaphore(given.concurrency)
+        # A decoded image is a hundred times as large as its file: only as many at once as there are processors.
+        self._preparing = threading.BoundedSemaphore(os.cpu_count() or 1)
 
     @property
     def concurrency(self) -> int:
         return self.options.concurrency
+
+    @property
+    def threads(self) -> int:
+        return self.concurrency + self.concurrency // 4
 
     @property
     def give_up(self) -> int:
@@ -174,7 +182,8 @@ class ChatAnnotator(Annotator):
             meter.admit(max(estimate.prompt_tokens, self._longest_prompt), given.max_tokens)
 
         try:
-            completion = self._complete(body, task, place, admit)
+            with self._requests:
+                completion = self._complete(body, task, place, admit)
         except Refused as refusal:
             raise LeftOut(codes.DRAFT_REFUSED, f"the {task.value}: {refusal.message}", place) from refusal
         prompt, answer = completion.prompt_tokens, completion.completion_tokens
@@ -207,11 +216,12 @@ class ChatAnnotator(Annotator):
         if last is not None and last[0] == sample.sample_id:
             return last[1]
         place = Place(sample=sample.sample_id)
-        try:
-            image = scaled(sample.image_bytes(), self.options.image_side, place)
-        except MmudError as error:
-            raise LeftOut(error.code, error.message, error.where, error.hint) from error
-        uri = jpeg_uri(draw_marks(image, sample, numbers) if self.options.marks else image)
+        with self._preparing:
+            try:
+                image = scaled(sample.image_bytes(), self.options.image_side, place)
+            except MmudError as error:
+                raise LeftOut(error.code, error.message, error.where, error.hint) from error
+            uri = jpeg_uri(draw_marks(image, sample, numbers) if self.options.marks else image)
         self._last_image.value = (sample.sample_id, uri)
         return uri
 

@@ -75,10 +75,10 @@ class Asking:
 
         When something fails for good, or the budget is spent, nothing new is asked; what is under way is waited for and kept.
         """
-        most = 2 * self._annotator.concurrency
+        most = 2 * self._annotator.threads
         running: dict[Future[_Done], list[bytes]] = {}
         keys: set[bytes] = set()
-        pool = ThreadPoolExecutor(self._annotator.concurrency, thread_name_prefix="mmud-draft")
+        pool = ThreadPoolExecutor(self._annotator.threads, thread_name_prefix="mmud-draft")
         try:
             for sample, tasks in wanted:
                 missing = self._missing(sample, tasks, keys)
@@ -145,13 +145,13 @@ class Asking:
                 continue
             error = future.exception()
             if error is None:
-                self._count(future.result())
+                self._count(future.result(), running)
             elif isinstance(error, MmudError):
                 self._end(error, running)
             else:
                 raise error
 
-    def _count(self, done: _Done) -> None:
+    def _count(self, done: _Done, running: dict[Future[_Done], list[bytes]]) -> None:
         for task, key, error in done.drafts:
             if error is None:
                 self._asked.kept[task] += 1
@@ -166,7 +166,7 @@ class Asking:
             self._in_a_row += 1
             if self._in_a_row >= self._annotator.give_up and self._asked.failure is None:
                 message = f"{self._in_a_row} samples in a row; the last: {tried[-1]}"
-                self._asked.failure = MmudError(codes.TOO_MANY_LEFT_OUT, message)
+                self._end(MmudError(codes.TOO_MANY_LEFT_OUT, message), running)
 
     def _end(self, error: MmudError, running: dict[Future[_Done], list[bytes]]) -> None:
         for future in running:

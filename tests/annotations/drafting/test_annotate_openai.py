@@ -373,8 +373,9 @@ def test_kill_9_and_go_on_pays_for_each_sample_once(service: Service, silent: Da
     for stop in (5, 13):
         service.hold_after = len(service.requests) + stop - sum(service.answered.values())
         process = start(arguments)
-        # All under way wait at the server; those answered before are kept, since their threads went on to the next request.
+        # All under way wait at the server, and those answered before have had the time to reach the disk.
         until(lambda stop=stop: service.running == 4 and sum(service.answered.values()) == stop)
+        time.sleep(0.5)
         process.send_signal(signal.SIGKILL)
         process.wait()
         service.released.set()
