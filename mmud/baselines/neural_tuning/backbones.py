@@ -90,6 +90,7 @@ def load_parts(
     Raises:
         MmudError: MM923 or MM007 when a part is not there, MM914 for a tower that does not fit.
     """
+    _quieten()
     language_model, tokenizer = load_language_model(config.language_model, dtype, offline)
     tower = load_tower(config.vision_tower, offline)
     encoder: FeatureEncoder | None = None
@@ -174,6 +175,14 @@ def load_image_decoder(config: BackboneConfig, device: str) -> ImageDecoder | No
         config.image_decoder_weights, device, config.image_decoder_options
     )
     return decoder
+
+
+def _quieten() -> None:
+    """No bars of the library's own: they would end up between the lines of progress, and in logs."""
+    import transformers
+
+    logging: Any = transformers.utils.logging
+    logging.disable_progress_bar()
 
 
 def _backbone(name: str) -> Backbone:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from mmud.baselines.neural_tuning.fitting import Fitted
 
 
+PAPERS_BACKBONES = ("meta-llama/Llama-2-7b-hf", "openai/clip-vit-large-patch14")
+
+
 def require_packages() -> None:
     """What fitting and answering need.
 
@@ -88,10 +91,13 @@ class NeuralTuning(Baseline):
         require_packages()
         config = settings_of(self.options, self.arm)
         from mmud.baselines.neural_tuning.fitting import build
-        from mmud.baselines.neural_tuning.published import is_published, published_model
+        from mmud.baselines.neural_tuning.presets import describe_preset
 
-        if is_published(config):
-            return published_model(config).report()
+        backbones = (config.backbones.language_model, config.backbones.vision_tower)
+        if backbones == PAPERS_BACKBONES:
+            # Their sizes are known without their files.
+            report: dict[str, Any] = describe_preset(config.preset, config)["report"]
+            return report
         return build(config, self.options)[0].report()
 
     def describe(self) -> Description:

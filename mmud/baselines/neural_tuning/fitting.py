@@ -34,7 +34,6 @@ from mmud.baselines.neural_tuning.examples import (
     whole_weights,
 )
 from mmud.baselines.neural_tuning.features import FrozenFeatures, single
-from mmud.baselines.neural_tuning.lora import network_parameters
 from mmud.baselines.neural_tuning.model import NeuralTuningModel
 from mmud.baselines.neural_tuning.options import Arm, NeuralTuningOptions, settings_of
 from mmud.baselines.training import codes
@@ -115,10 +114,6 @@ def build(config: NeuralTuningConfig, options: NeuralTuningOptions) -> tuple[Neu
             dtype=torch.bfloat16 if lean else torch.float32,
             offline=options.offline,
         )
-        if config.adapter == "lora" and not {"rank", "parameters"} & config.adapter_options.keys():
-            reference = settings_of(options, "stn").adapter_options
-            budget = network_parameters(parts.language_model, reference)
-            config = config.changed({"adapter_options": {**config.adapter_options, "parameters": budget}})
         config = config.changed({"global_decoder.feature_size": parts.feature.size})
         model = NeuralTuningModel(parts.language_model, parts.tokenizer, parts.tower, config)
         model.to(device)

@@ -31,6 +31,7 @@ class LoraOptions:
         start_layer: the first decoder layer that is tuned, counting from 0; half of them when None, as in the paper's network.
         projections: what is tuned: "qv" (the LoRA paper's choice), "kv", "qkv". Fused projections are tuned whole.
         parameters: a budget to choose the rank by, in place of ``rank``: the one whose parameters come nearest.
+        network: the same budget as that of a sparse task network with these options.
     """
 
     rank: int = 8
@@ -39,6 +40,7 @@ class LoraOptions:
     start_layer: int | None = None
     projections: Literal["qv", "kv", "qkv"] = "qv"
     parameters: int | None = None
+    network: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         bounds = {
@@ -77,7 +79,7 @@ class LoraAdapter(Adapter):
         except TypeError as error:
             raise MmudError(codes.CONFIG_INVALID, f"adapter lora: {error}") from error
         projections = tuned_projections(language_model, self.options)
-        self.rank = _rank(self.options, projections)
+        self.rank = _rank(self.options, projections, language_model)
         names = {module: name for name, module in language_model.named_modules()}
         targets = [names[one.module] for one in projections]
         settings = LoraConfig(
@@ -142,27 +144,33 @@ def tuned_projections(language_model: Any, options: LoraOptions) -> list[Project
     return [one for layout in layouts for one in layout.projections if set(options.projections) & one.parts.keys()]
 
 
-def _rank(options: LoraOptions, projections: list[Projection]) -> int:
-    if options.parameters is None:
+def _rank(options: LoraOptions, projections: list[Projection], language_model: Any) -> int:
+    budget = options.parameters
+    if options.network is not None:
+        budget = network_parameters(language_model, options.network)
+    if budget is None:
         return options.rank
     each = 0
     for one in projections:
         weight: Any = one.module.weight
         each += int(sum(weight.shape))
-    return max(1, round(options.parameters / each))
+    return max(1, round(budget / each))
 
 
 def network_parameters(language_model: Any, options: Mapping[str, Any]) -> int:
     """How many parameters the sparse task network with these options has on this model: the budget to compare with.
 
     Raises:
-        MmudError: MM901 for an unknown layout, MM905 for an option that is out of bounds.
+        MmudError: MM901 for an unknown layout, MM905 for an option that is unknown or out of bounds.
     """
     layers = decoder_layers(language_model)
     settings = dict(options)
     if settings.get("start_layer") is None:
         settings["start_layer"] = len(layers) // 2
-    config = SparseTaskConfig(**settings)
+    try:
+        config = SparseTaskConfig(**settings)
+    except TypeError as error:
+        raise MmudError(codes.CONFIG_INVALID, f"adapter lora: network: {error}") from error
     model_type = str(getattr(language_model.config, "model_type", ""))
     layouts = [layout_of(layer, model_type) for layer in layers[config.start_layer :]]
     widths = [one.input_width + 1 + sum(one.width(role) for role in config.roles) for one in layouts]

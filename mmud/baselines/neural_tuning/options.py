@@ -119,12 +119,17 @@ def settings_of(options: NeuralTuningOptions, arm: Arm) -> NeuralTuningConfig:
         "training.gradient_checkpointing": options.checkpointing,
         "training.task_shares": None if options.task_shares is None else list(options.task_shares),
     }
+    preset = NeuralTuningConfig.from_preset(options.preset)
     if arm != "stn":
         changes["adapter"], changes["adapter_options"] = arm, {}
+    if arm == "lora" and options.rank is None and options.parameters is None and not options.adapter_options:
+        # As many parameters as the network would have.
+        network = {**preset.adapter_options, **_adapter_options(options, "stn")}
+        changes["adapter_options"] = {"network": network}
     for name, value in _adapter_options(options, arm).items():
         changes[f"adapter_options.{name}"] = value
     given = {name: value for name, value in changes.items() if value is not None}
-    return NeuralTuningConfig.from_preset(options.preset, {**given, **options.changes})
+    return preset.changed({**given, **options.changes})
 
 
 def _adapter_options(options: NeuralTuningOptions, arm: Arm) -> Mapping[str, Any]:

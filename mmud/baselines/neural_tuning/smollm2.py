@@ -98,7 +98,13 @@ def _convert(file: Path, folder: Path) -> None:
         with _temporary(folder.parent) as partial:
             settings = {"gguf_file": file.name, "local_files_only": True}
             tokenizer = transformers.AutoTokenizer.from_pretrained(file.parent, **settings)
-            model = transformers.AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **settings)
+            quantised: Any = transformers.AutoModelForCausalLM.from_pretrained(
+                file.parent, dtype=torch.float32, **settings
+            )
+            # Loaded, the weights are plain floats; what is left of the quantisation is a mark that forbids writing them.
+            config = type(quantised.config)(**_without_mark(quantised.config.to_dict()))
+            model = type(quantised)(config)
+            model.load_state_dict(quantised.state_dict())
             model.save_pretrained(partial)
             tokenizer.save_pretrained(partial)
             # Another process may have been faster; its folder is as good.
@@ -111,6 +117,10 @@ def _convert(file: Path, folder: Path) -> None:
     except (ValueError, KeyError, RuntimeError, ImportError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise MmudError(codes.BACKBONE_UNKNOWN, f"{file.name}: {first}", Place(file=str(file))) from error
+
+
+def _without_mark(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in ("quantization_config", "dtype")}
 
 
 @contextlib.contextmanager

@@ -412,3 +412,12 @@ def test_the_papers_table_counts_what_method_md_says(
     assert not (tmp_path / "run").exists()
     assert mmud([*command, "--preset", "paper", "--dry-run"]) == 0
     assert "25,167,872" in capsys.readouterr().out
+
+
+def test_lora_has_the_papers_budget(tmp_path: Path, scenes: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("peft", reason="peft is not installed")
+    command = ["train", "lora", "--data", str(scenes.path), "-o", str(tmp_path / "run")]
+    assert mmud([*command, "--preset", "paper", "--dry-run", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["parameters"]["trainable"]["adapter"]
+    # Two factors of 4096 for query and value in 16 layers: 262,144 a rank; the network has 25,167,872, 96.007 times as many.
+    assert found == 96 * 16 * 2 * 2 * 4096

@@ -100,13 +100,22 @@ def test_a_budget_chooses_the_rank_that_comes_nearest() -> None:
         adapter = LoraAdapter(build("llama"), {"rank": rank})
         sizes[rank] = sum(weight.numel() for weight in adapter.trained().values())
     chosen = LoraAdapter(build("llama"), {"parameters": target}).rank
+    assert LoraAdapter(build("llama"), {"network": {"dimension": 8}}).rank == chosen
     assert chosen == min(sizes, key=lambda rank: abs(sizes[rank] - target))
 
 
 @needs_peft
 @pytest.mark.parametrize(
     "options",
-    [{"rank": 0}, {"rank": 4, "dropout": 1.0}, {"ranks": 4}, {"projections": "qx"}, {"start_layer": 4}, {"alpha": 0}],
+    [
+        {"rank": 0},
+        {"rank": 4, "dropout": 1.0},
+        {"ranks": 4},
+        {"projections": "qx"},
+        {"start_layer": 4},
+        {"alpha": 0},
+        {"network": {"width": 3}},
+    ],
 )
 def test_lora_refuses_what_it_cannot_be(options: dict[str, Any]) -> None:
     with pytest.raises(MmudError, match="MM905"):
