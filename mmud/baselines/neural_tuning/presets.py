@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mmud.baselines import codes as baseline_codes
+from mmud.baselines.neural_tuning.base import BACKBONES
 from mmud.baselines.neural_tuning.config import NeuralTuningConfig
 from mmud.baselines.neural_tuning.model import NeuralTuningModel
 from mmud.baselines.neural_tuning.vision import TransformersTower
@@ -35,8 +36,8 @@ CLIP_VIT_L_14: dict[str, Any] = {
 def describe_preset(name: str, config: NeuralTuningConfig | None = None) -> dict[str, Any]:
     """The settings of a preset and the parameters of each part.
 
-    Presets are sized on LLaMA-2-7B and CLIP ViT-L/14, the paper's; ``scenes-tiny`` cannot be: its sizes are those of the
-    backbones that it comes with (`NeuralTuningModel.report`).
+    Presets are sized on LLaMA-2-7B and CLIP ViT-L/14, the paper's. Those with backbones of their own cannot be: their sizes are
+    those of what is loaded (`NeuralTuningModel.report`).
 
     Args:
         name: of the preset.
@@ -49,9 +50,10 @@ def describe_preset(name: str, config: NeuralTuningConfig | None = None) -> dict
         MmudError: MM905 for an unknown preset, or one that has backbones of its own.
     """
     settings = config or NeuralTuningConfig.from_preset(name)
-    if settings.backbones.language_model == "scenes-tiny":
-        message = f"the preset {name} has the sizes of its own backbones, which are in no configuration"
-        raise MmudError(baseline_codes.CONFIG_INVALID, message)
+    if settings.backbones.language_model in BACKBONES:
+        message = f"the preset {name} has the sizes of its own backbones, which are known when they are loaded"
+        hint = f"mmud train neural-tuning --set preset={name} --data DIR -o RUN --dry-run"
+        raise MmudError(baseline_codes.CONFIG_INVALID, message, hint=hint)
     report = _on_meta(settings).report()
     rows: list[list[Any]] = [["trained", part, count] for part, count in report["trainable"].items()]
     rows += [["trained", "all", report["trainable_total"]]]

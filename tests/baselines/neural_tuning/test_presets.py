@@ -128,8 +128,9 @@ def test_wrong_settings_are_named(tmp_path: Path) -> None:
             NeuralTuningConfig.from_preset("paper", changes)
     with pytest.raises(MmudError, match=r"MM905.*papyrus"):
         NeuralTuningConfig.from_preset("papyrus")
-    with pytest.raises(MmudError, match="MM905"):
-        describe_preset("scenes-tiny")
+    for name in ("scenes-tiny", "smollm2"):
+        with pytest.raises(MmudError, match=rf"MM905.*{name}"):
+            describe_preset(name)
     path = tmp_path / "config.json"
     for content in (b"", b"[1]", b"\xff"):
         path.write_bytes(content)
