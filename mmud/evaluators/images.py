@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mmud.errors import Finding, Place
+from mmud.errors import Finding, MmudError, Place
+from mmud.evaluators import codes as evaluation_codes
 from mmud.evaluators.base import UNITS, Case, Evaluator, Figures, Numbers, Options, Sums
 from mmud.evaluators.generation import codes
 from mmud.evaluators.generation.extractors import (
@@ -20,7 +21,9 @@ from mmud.evaluators.generation.extractors import (
     ExtractorIdentity,
     ExtractorOptions,
     ImageSource,
+    class_probabilities,
     open_extractor,
+    require_text_side,
 )
 from mmud.evaluators.generation.features import size_findings
 from mmud.evaluators.generation.inception_score import SPLITS, inception_score
@@ -43,6 +46,9 @@ class GenerationEvaluator(Evaluator):
     Options (``extras["generation"]``): ``extractor``, and what it is set up with (``weights``, ``mode``, ``accept_hash``,
     ``device``, ``model``, ``exif``: whether images are turned by their EXIF tag); ``reference_features``, a file of the real
     images' features, for the extractor ``features``; ``cache``: False extracts the real images' features anew.
+
+    A metric that is asked for by name and that the extractor cannot give is refused (MM872), as in `score_images`; rows that
+    lack it are MM821.
     """
 
     name: ClassVar[str] = "generation"
@@ -109,6 +115,7 @@ class GenerationEvaluator(Evaluator):
         sources = [
             ImageSource(case.sample.sample_id, path=case.image, feature=case.prediction.feature) for case in cases
         ]
+        self._check_named()
         predicted = self.extractor.extract(sources)
         columns: dict[str, Sequence[Any]] = {
             "predicted": list(predicted),
@@ -123,6 +130,21 @@ class GenerationEvaluator(Evaluator):
             {**dict(zip(columns, values, strict=True)), **dict.fromkeys(absent)}
             for values in zip(*columns.values(), strict=True)
         ]
+
+    def _named(self) -> frozenset[str]:
+        """The metrics that were asked for one by one; none where all there are, or the usual ones, were."""
+        wanted = self.options.metrics or frozenset()
+        return frozenset() if wanted.issuperset(METRICS) else wanted & METRICS.keys()
+
+    def _check_named(self) -> None:
+        """MM872 before any image is looked at, where the extractor cannot give what was named."""
+        named = self._named()
+        if "inception_score" in named:
+            class_probabilities(self.extractor)
+        if named & set(TEXT_METRICS):
+            require_text_side(self.extractor)
+        if "fid" in named:
+            reported_name("fid", self.extractor.identity)
 
     def _reference_rows(self, sources: Sequence[ImageSource]) -> NDArray[np.float32]:
         """Features of real images, from the cache where weights have a hash: a name alone does not say what made them."""
@@ -166,6 +188,7 @@ class GenerationEvaluator(Evaluator):
 
     def figures(self, task: Task, rows: pa.StructArray, variant: str = "") -> Figures:
         identity = self._identity or self.extractor.identity
+        self._check_kept(rows)
         columns: dict[str, NDArray[Any]] = {UNITS: np.ones(len(rows), dtype=np.int64)}
         estimates: dict[str, LinearisedEstimate | None] = {}
         fields: dict[str, dict[str, object]] = {}
@@ -201,6 +224,13 @@ class GenerationEvaluator(Evaluator):
             values=values,
             findings=findings,
         )
+
+    def _check_kept(self, rows: pa.StructArray) -> None:
+        kept = {"inception_score": _PROBABILITIES} | {name: name for name in TEXT_METRICS}
+        lost = sorted(name for name in self._named() & kept.keys() if not _present(rows, kept[name]))
+        if lost and len(rows):
+            message = f"the rows were made without {', '.join(lost)}; name it in --metrics when they are made"
+            raise MmudError(evaluation_codes.ROWS_LACK, message)
 
     def _wanted(self, identity: ExtractorIdentity) -> list[str]:
         """The metrics of two sets to be computed: those asked for, or the extractor's own."""

@@ -18,6 +18,7 @@ from mmud.baselines.floors.labels import Oracle
 from mmud.baselines.predicting import write_predictions
 from mmud.cli import run
 from mmud.dataset.store import Dataset
+from mmud.errors import MmudError
 from mmud.evaluators.captions.codes import COCO_FILE_BROKEN
 from mmud.evaluators.collecting import Shard
 from mmud.evaluators.evaluation import Evaluation, evaluate, merge_evaluations, rescore
@@ -193,6 +194,29 @@ def test_the_inception_score_is_that_of_the_generated_images(made: Any, generate
     assert set(metrics) == {"inception_score", "kid"}
     found.save(tmp_path / "kept")
     assert rescore(found.rows).scores["tasks"] == found.scores["tasks"]
+
+
+@pytest.mark.parametrize("metric", ["inception_score", "clip_score", "clip_similarity", "fid"])
+def test_what_an_extractor_cannot_give_is_refused_as_in_metric_images(
+    made: Any, generated: Path, metric: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network, metrics = ["--extractor", "quarters"], ["--metrics", f"kid,{metric}"]
+    captions = tmp_path / "captions.jsonl"
+    captions.write_text("".join(f'{{"image": "{path.name}", "caption": "a"}}\n' for path in generated.glob("images/*")))
+    folder = str(generated / "images")
+    texts = ["--captions", str(captions)] if metric.startswith("clip") else []
+    assert run(["metric", "images", folder, folder, *network, *metrics, *texts]) == 2
+    refused = capsys.readouterr().err
+    assert "MM872" in refused
+    Quarters.looked_at = 0
+    data = ["--data", str(made.dataset.path), "--tasks", "generation", "-q"]
+    assert run(["evaluate", str(generated), *data, *network, *metrics]) == 2
+    assert capsys.readouterr().err.splitlines()[0] == refused.splitlines()[0]
+    assert not Quarters.looked_at
+    assert score(made, generated, metrics=["all"]).value(GENERATION, "kid") is not None
+    if metric != "fid":
+        with pytest.raises(MmudError, match="MM821"):
+            rescore(score(made, generated).rows, metrics=[metric])
 
 
 def test_few_images_have_no_inception_score(made: Any, generated: Path) -> None:

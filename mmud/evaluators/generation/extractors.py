@@ -208,6 +208,30 @@ class SubmittedFeatures:
         return matrix
 
 
+def class_probabilities(extractor: Extractor) -> Any:
+    """The extractor's function from images to class probabilities, which an Inception Score needs.
+
+    Raises:
+        MmudError: MM872 when it has none.
+    """
+    found = getattr(extractor, "probabilities", None)
+    if found is None:
+        message = f"`{extractor.identity.name}` gives no class probabilities; an Inception Score needs `inception`"
+        raise MmudError(codes.EXTRACTOR_UNUSABLE, message)
+    return found
+
+
+def require_text_side(extractor: Extractor) -> None:
+    """CLIP scores compare images with texts, so the extractor must read both.
+
+    Raises:
+        MmudError: MM872 when it reads no text.
+    """
+    if not hasattr(extractor, "embed_texts"):
+        message = f"`{extractor.identity.name}` has no text side; CLIP scores need the extractor `clip`"
+        raise MmudError(codes.EXTRACTOR_UNUSABLE, message)
+
+
 def full_batches(items: Sequence[T], size: int) -> Iterator[tuple[list[T], int]]:
     """Pieces of exactly ``size``, the last filled up with its own last item, and how many of each are to be kept.
 

@@ -17,7 +17,9 @@ from mmud.evaluators.generation.extractors import (
     Features,
     ImageSource,
     Progress,
+    class_probabilities,
     open_extractor,
+    require_text_side,
     setting_of,
     sources_of_folder,
 )
@@ -112,7 +114,7 @@ def score_images(
         raise MmudError(codes.NOT_PAIRED, message, hint="Give --captions FILE.")
     if of_text or captions is not None:
         _check_text_side(a, captions or (), extractor)
-    probabilities = _probabilities(extractor) if "inception_score" in names else None
+    probabilities = class_probabilities(extractor) if "inception_score" in names else None
     features_a = extractor.extract(a, progress)
     features_b, findings = features_of(b, extractor, cache, progress)
     scores = GenerationScores({}, extractor.identity, tuple(findings))
@@ -212,9 +214,7 @@ def score_captioned_images(
 def _check_text_side(sources: Sequence[ImageSource], captions: Sequence[str], extractor: Extractor) -> None:
     if len(sources) != len(captions):
         raise MmudError(codes.NOT_PAIRED, f"{len(sources)} images and {len(captions)} captions")
-    if not hasattr(extractor, "embed_texts"):
-        message = f"`{extractor.identity.name}` has no text side; CLIP scores need the extractor `clip`"
-        raise MmudError(codes.EXTRACTOR_UNUSABLE, message)
+    require_text_side(extractor)
 
 
 def _text_scores(
@@ -224,14 +224,6 @@ def _text_scores(
     plain, _ = extractor.embed_texts(captions, prompt="")
     scores = score_text_match(images, prompted, plain, identity=extractor.identity, groups=groups, bootstrap=bootstrap)
     return GenerationScores({}, extractor.identity, tuple(findings)).joined(scores)
-
-
-def _probabilities(extractor: Extractor) -> Any:
-    found = getattr(extractor, "probabilities", None)
-    if found is None:
-        message = f"`{extractor.identity.name}` gives no class probabilities; an Inception Score needs `inception`"
-        raise MmudError(codes.EXTRACTOR_UNUSABLE, message)
-    return found
 
 
 def _pair_up(a: Sequence[ImageSource], b: Sequence[ImageSource]) -> tuple[list[ImageSource], list[ImageSource]]:
