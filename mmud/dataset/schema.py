@@ -9,6 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from mmud.dataset.object_rows import objects_array
+
 COLUMNS = (
     "sample_id",
     "image",
@@ -26,7 +28,7 @@ COLUMNS = (
 ANNOTATION_COLUMNS = tuple(name for name in COLUMNS if name != "image")
 """Every column but the image's bytes and path."""
 
-_OBJECT = pa.struct(
+OBJECT = pa.struct(
     [
         ("phrases", pa.list_(pa.string())),
         ("segmentation", pa.struct([("size", pa.list_(pa.int32())), ("counts", pa.string())])),
@@ -65,7 +67,7 @@ def schema() -> pa.Schema:
             ("caption", pa.string()),
             ("question", pa.string()),
             ("answer", pa.string()),
-            ("objects", pa.list_(_OBJECT)),
+            ("objects", pa.list_(OBJECT)),
             ("license", pa.string()),
             ("provenance", pa.string()),
         ]
@@ -75,10 +77,13 @@ def schema() -> pa.Schema:
 
 
 def record_batch(rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
-    """Rows as `mmud.records.Sample.to_row` gives them, as one record batch.
+    """Rows as `mmud.records.Sample.to_row` gives them, as one record batch; objects may be `mmud.dataset.object_rows.ObjectRows`.
 
     It is what ``pa.RecordBatch.from_pylist`` makes of them, in half the time: the rows are walked column by column.
     """
     kinds = schema()
-    columns = [pa.array([row[field.name] for row in rows], field.type) for field in kinds]
+    columns = [
+        (objects_array if field.name == "objects" else pa.array)([row[field.name] for row in rows], field.type)
+        for field in kinds
+    ]
     return pa.RecordBatch.from_arrays(columns, schema=kinds)

@@ -21,6 +21,8 @@ from mmud.dataset.sources.description import description
 from mmud.dataset.sources.features import feature_file, read_feature
 from mmud.dataset.sources.image_files import ImageFiles, file_name_of, header_size, located, stem_of
 from mmud.dataset.sources.options import Options, image_options, path_options
+from mmud.dataset.sources.pickles.arrays import to_plain
+from mmud.dataset.sources.pickles.floats import PackedFloats
 from mmud.dataset.sources.plain_json import encodable, shown
 from mmud.dataset.sources.release.block import UsualRecord, read_usual
 from mmud.dataset.sources.release.form import MAX_OBJECTS, check_shape
@@ -54,28 +56,56 @@ class Payload:
 
     def __getstate__(self) -> tuple[bytes | None, str, int]:
         try:
-            return marshal.dumps(self.record), self.file, self.index
-        except ValueError:
+            return marshal.dumps(_spelt(self.record)), self.file, self.index
+        except (ValueError, MmudError):
             return None, self.file, self.index
 
     def __setstate__(self, state: tuple[bytes | None, str, int]) -> None:
         data, self.file, self.index = state
-        self.record = None if data is None else marshal.loads(data)
+        self.record = None
+        if data is not None:
+            self.record, packed = marshal.loads(data)
+            for number, spelt in packed.items():
+                self.record[4][number] = PackedFloats(spelt)
 
     def plain_record(self, key: str) -> Any:
-        """The record.
+        """The record, all its lists as lists.
 
         Raises:
             MmudError: MM704 when it holds something that is no plain data, or is nested too deeply to be walked over.
         """
         try:
             if self.record is not None:
-                marshal.dumps(self.record)
-                return self.record
-        except ValueError:
+                return _plain(self.record)
+        except (ValueError, MmudError):
             pass
         message = f"record {self.index} holds something that is no plain data, or is nested too deeply"
         raise MmudError(codes.PICKLE_CONTENT, message, Place(sample=key, file=self.file, row=self.index))
+
+
+def _plain(record: Any) -> Any:
+    """A record without packed floats.
+
+    Raises:
+        ValueError: it holds something that is no plain data, or is nested too deeply.
+        MmudError: it is nested too deeply.
+    """
+    try:
+        marshal.dumps(record)
+    except ValueError:
+        record = to_plain(record, _NOWHERE)
+        marshal.dumps(record)
+    return record
+
+
+def _spelt(record: Any) -> tuple[Any, dict[int, bytes]]:
+    """A record as plain data, and the polygons that stay packed, by their number; see `_plain`."""
+    packed: dict[int, bytes] = {}
+    if type(record) is tuple and len(record) > 4 and type(record[4]) is list:
+        packed = {number: mask.spelt for number, mask in enumerate(record[4]) if type(mask) is PackedFloats}
+        masks = [None if number in packed else mask for number, mask in enumerate(record[4])]
+        record = (*record[:4], masks, *record[5:])
+    return _plain(record), packed
 
 
 class OfficialSource(Source):
@@ -142,7 +172,7 @@ class OfficialSource(Source):
         self._tally = Tally()
         seen: dict[str, int] = {}
         for split, file in self._files.items():
-            for index, record in enumerate(safe_pickle.stream(file)):
+            for index, record in enumerate(safe_pickle.stream(file, packed=True)):
                 yield self._item(record, split, file, index, seen)
 
     def _item(self, record: Any, split: str, file: Path, index: int, seen: dict[str, int]) -> Item:
@@ -227,7 +257,7 @@ class OfficialSource(Source):
             odd.append((codes.WINDOWS_FOLDER, f"image path {shown(whole)}"))
         if len(masks) > MAX_OBJECTS:
             odd.append((codes.TOO_MANY_OBJECTS, f"{len(masks)} objects"))
-        if type(masks[0][0]) is not float:
+        if type(masks[0]) is list and type(masks[0][0]) is not float:
             odd.append((codes.NOT_A_POLYGON, "the first mask is no flat polygon"))
         if odd:
             place = Place(sample=item.key, split=item.split, file=payload.file, row=payload.index)

@@ -49,12 +49,13 @@ def loads(data: bytes, limits: Limits = WHOLE, where: Place | None = None) -> An
     return _whole(io.BytesIO(data), len(data), limits, where or Place())
 
 
-def stream(path: Path, limits: Limits = STREAM) -> Iterator[Any]:
+def stream(path: Path, limits: Limits = STREAM, packed: bool = False) -> Iterator[Any]:
     """The elements of the list that a pickle file holds, one by one, in memory that does not grow with the file.
 
     Args:
         path: the file, which is read twice: first for the memo slots that it comes back to.
         limits: bounds of size and memory.
+        packed: whether lists of floats may come as `mmud.dataset.sources.pickles.floats.PackedFloats`.
 
     Raises:
         MmudError: as `load`, and MM704 when the file holds no list; elements before the fault have been handed out by then.
@@ -65,7 +66,7 @@ def stream(path: Path, limits: Limits = STREAM) -> Iterator[Any]:
         _check_size(size, limits, place)
         wanted = fetched_slots(file, size)
         file.seek(0)
-        state = State(file, size, limits, ALLOWED, wanted=wanted)
+        state = State(file, size, limits, ALLOWED, wanted=wanted, packed=packed)
         for batch in run_elements(state, place):
             elements = to_plain(batch, place) if state.references else batch
             elements.reverse()

@@ -47,6 +47,7 @@ def drained(source: Source) -> Drained:
         assert not isinstance(many, MmudError)
         assert many.findings == one.findings
         row = many.row if isinstance(many, ConvertedRow) else many.sample.to_row()
+        row = {**row, "objects": list(row["objects"])}
         assert repr(row) == repr(one.sample.to_row()), "to the type of each number"
     for item, sample in zip(items, samples, strict=True):
         assert sample.sample_id == item.key

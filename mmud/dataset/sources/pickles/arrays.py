@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmud.dataset.sources import codes
+from mmud.dataset.sources.pickles.floats import PackedFloats
 from mmud.dataset.sources.pickles.state import Buildable, GlobalName, Reference
 from mmud.dataset.sources.pickles.window import Refusal
 from mmud.errors import MmudError, Place
@@ -120,7 +121,7 @@ for _core in ("numpy.core", "numpy._core"):
 
 
 def to_plain(value: Any, place: Place) -> Any:
-    """The value with every array as nested lists; a list stays the same list.
+    """The value with every array as nested lists and packed floats as a list; a list stays the same list.
 
     Raises:
         MmudError: MM701 when a bare function or type is left in it, MM703 when it is nested too deeply or contains itself.
@@ -137,6 +138,8 @@ def _plain(value: Any, done: dict[int, Any], depth: int) -> Any:
     kind = type(value)
     if kind is PickledArray:
         return value.array.tolist()
+    if kind is PackedFloats:
+        return value.to_list()
     if kind in (Reference, PickledType):
         raise Refusal(codes.PICKLE_FORBIDDEN, "a function or type stands where a value belongs")
     if kind not in (list, tuple, dict):

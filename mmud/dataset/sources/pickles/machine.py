@@ -3,7 +3,7 @@
 Python's own unpickler, restricted through ``find_class``, is not enough for files from strangers: six bytes that name a high memo
 slot make it claim and touch tens of gigabytes, extension codes that were resolved before bypass ``find_class``, and its memo
 keeps every object of the file alive. This one knows each opcode, makes plain values only, counts what it holds, and hands out
-the elements of a top-level list as they are finished. Runs of floats, most of an annotation file, are read by numpy.
+the elements of a top-level list as they are finished.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from mmud.dataset.sources import codes
+from mmud.dataset.sources.pickles.floats import count_floats, float_list, read_floats
 from mmud.dataset.sources.pickles.opcodes import HANDLERS
 from mmud.dataset.sources.pickles.state import State
 from mmud.dataset.sources.pickles.window import Refusal
@@ -23,9 +22,7 @@ from mmud.errors import MmudError, Place
 BATCH = 1000
 """Elements handed out at a time, where they come one by one; picklers of the binary protocols write as many in one piece."""
 
-_FLOAT = np.dtype([("opcode", "u1"), ("value", ">f8")])
-_FEW_FLOATS = [struct.Struct(">" + "xd" * count).unpack_from for count in range(9)]
-_PROBES = (48, 256, 4096)
+_length = struct.Struct("<I").unpack_from
 
 Batch = list[Any]
 
@@ -80,7 +77,24 @@ def _run(state: State) -> Iterator[Batch]:
             data, position, soft_end = window.data, window.position, window.soft_end
         opcode = data[position]
         position += 1
-        if opcode == 0x8C:  # SHORT_BINUNICODE
+        if opcode == 0x5D:  # EMPTY_LIST
+            made += 1
+            values: Any = []
+            if state.root is None and not stack and not marks:
+                state.root = values
+            elif data[position : position + 3] == b"\x94(G":
+                # MEMOIZE, MARK, floats, APPENDS: a polygon or a box, most of a file, in one piece.
+                if (found := float_list(data, position + 2, window.end, state.packed)) is not None:
+                    memo[slots], position = found
+                    stack.append(memo[slots])
+                    slots += 1
+                    continue
+            stack.append(values)
+            if data[position] == 0x94:
+                memo[slots] = values
+                slots += 1
+                position += 1
+        elif opcode == 0x8C:  # SHORT_BINUNICODE
             end = position + 1 + data[position]
             text = data[position + 1 : end].decode("utf-8", "surrogatepass")
             stack.append(text)
@@ -89,32 +103,10 @@ def _run(state: State) -> Iterator[Batch]:
                 memo[slots] = text
                 slots += 1
                 position += 1
-        elif opcode == 0x94:  # MEMOIZE
-            memo[slots] = stack[-1]
-            slots += 1
         elif opcode == 0x28:  # MARK
             made += 1
             marks.append(stack)
             stack = []
-        elif opcode == 0x5D:  # EMPTY_LIST
-            made += 1
-            values: list[Any] = []
-            if state.root is None and not stack and not marks:
-                state.root = values
-            elif data[position : position + 3] == b"\x94(G":
-                # MEMOIZE, MARK, floats, APPENDS: a polygon or a box, most of a file, in one piece.
-                count = _count_floats(data, position + 2, window.end)
-                end = position + 2 + 9 * count
-                if data[end : end + 1] == b"e":
-                    values = _read_floats(data, position + 2, count)
-                    memo[slots] = values
-                    slots += 1
-                    position = end + 1
-            stack.append(values)
-        elif opcode == 0x47:  # BINFLOAT
-            count = _count_floats(data, position - 1, window.end)
-            stack += _read_floats(data, position - 1, count)
-            position += 9 * count - 1
         elif opcode == 0x65:  # APPENDS
             items, stack = stack, marks.pop()
             target = stack[-1]
@@ -127,28 +119,28 @@ def _run(state: State) -> Iterator[Batch]:
                 target += items
             else:
                 raise Refusal(codes.PICKLE_MALFORMED, "elements are added to something that is no list")
-        elif opcode == 0x58:  # BINUNICODE
-            end = position + 4 + int.from_bytes(data[position : position + 4], "little")
-            if end > soft_end:
-                # Beyond the window: the handler reads on.
-                window.position, state.stack, state.slots, state.made = position, stack, slots, made
-                HANDLERS[opcode](state)
-                data, position, soft_end = window.data, window.position, window.soft_end
-                continue
-            stack.append(data[position + 4 : end].decode("utf-8", "surrogatepass"))
-            position = end
         elif opcode == 0x4B:  # BININT1
             stack.append(data[position])
+            position += 1
+        elif opcode == 0x94:  # MEMOIZE
+            memo[slots] = stack[-1]
+            slots += 1
+        elif opcode == 0x68 and data[position] in memo:  # BINGET
+            stack.append(memo[data[position]])
             position += 1
         elif opcode == 0x4D:  # BININT2
             stack.append(data[position] | data[position + 1] << 8)
             position += 2
+        elif opcode == 0x58 and (end := position + 4 + _length(data, position)[0]) <= soft_end:  # BINUNICODE in the window
+            stack.append(data[position + 4 : end].decode("utf-8", "surrogatepass"))
+            position = end
         elif opcode == 0x74:  # TUPLE
             items, stack = stack, marks.pop()
             stack.append(tuple(items))
-        elif opcode == 0x68 and data[position] in memo:  # BINGET
-            stack.append(memo[data[position]])
-            position += 1
+        elif opcode == 0x47:  # BINFLOAT
+            count = count_floats(data, position - 1, window.end)
+            stack += read_floats(data, position - 1, count)
+            position += 9 * count - 1
         else:
             window.position, state.stack, state.slots, state.made = position, stack, slots, made
             stop = HANDLERS[opcode](state)
@@ -160,25 +152,3 @@ def _run(state: State) -> Iterator[Batch]:
                 return
             data, position, soft_end = window.data, window.position, window.soft_end
             stack, slots, made = state.stack, state.slots, state.made
-
-
-def _count_floats(data: bytes, start: int, end: int) -> int:
-    """How many floats follow each other from here on."""
-    count = 0
-    for length in _PROBES:
-        # Every ninth byte is the opcode of the next number.
-        opcodes = data[start : start + 9 * length : 9]
-        count = len(opcodes) - len(opcodes.lstrip(b"G"))
-        if count < length:
-            break
-    count = min(count, (end - start) // 9)
-    if count < 1:
-        raise Refusal(codes.PICKLE_MALFORMED, "the file ends within a number")
-    return count
-
-
-def _read_floats(data: bytes, start: int, count: int) -> list[float]:
-    if count < len(_FEW_FLOATS):
-        return list(_FEW_FLOATS[count](data, start))
-    values: list[float] = np.frombuffer(data, _FLOAT, count, start)["value"].tolist()
-    return values

@@ -65,6 +65,7 @@ class State:
         allowed: global -> what a call of it makes.
         persistent: what a persistent id makes; such ids are refused when left out.
         wanted: the memo slots that the pickle comes back to; the others are forgotten in `release`.
+        packed: whether lists of floats may stay packed, as `mmud.dataset.sources.pickles.floats.PackedFloats`.
     """
 
     def __init__(
@@ -75,12 +76,14 @@ class State:
         allowed: Mapping[GlobalName, Callable[..., Any]],
         persistent: Callable[[Any], Any] | None = None,
         wanted: NDArray[np.int64] | None = None,
+        packed: bool = False,
     ) -> None:
         self.window = Window(stream)
         self.size = size
         self.limits = limits
         self.allowed = allowed
         self.persistent = persistent
+        self.packed = packed
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
