@@ -417,7 +417,7 @@ OBJECTS_CHANGED = declare(
 )
 EDITED_TAGS_BROKEN = declare(
     "MM797",
-    "edited text with broken tags",
+    "broken tags in a text from Label Studio",
     "Correct the answer: tags are <LCL-i> with i from 1 to the number of objects.",
     "A text that was edited in Label Studio holds a malformed tag or one that points at no object. It was kept as it is.",
     severity=Severity.WARNING,
