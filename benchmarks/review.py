@@ -3,9 +3,9 @@
     python benchmarks/review.py [--samples 36489] [--images FOLDER] [--steps 40] [--keep DIR]
 
 A made-up dataset (three objects a sample, outlines of about 30 points on 640 x 480, captions of about 120 words) whose images
-are linked JPEG files of 640 x 480: those of FOLDER, or made ones. Wall-clock times in headless Chromium, from the browser's own clock:
-opening is from the start of the navigation until the first sample is painted; the next sample is from the key's own time stamp
-until the sample with image, masks and texts is painted. Aims: opened in under 1 s, the next sample in under 100 ms.
+are linked JPEG files of 640 x 480: those of FOLDER, or made ones. Wall-clock times in headless Chromium, by the browser's own
+clock: opening is from the start of the navigation until the first sample is painted; the next sample is from the key's own time
+stamp until the sample with image, masks and texts is painted. Aims: opened in under 1 s, the next sample in under 100 ms.
 """
 
 from __future__ import annotations

@@ -112,6 +112,15 @@ def _masks(prediction: Prediction, objects: int) -> list[dict[str, Any] | None]:
     return [None if mask is None else {"size": list(mask.size), "counts": mask.counts} for mask in found]
 
 
+def read_overlays(paths: Sequence[Path]) -> list[PredictionOverlay]:
+    """A folder of predictions each, under names that tell them apart."""
+    names = [path.resolve().name for path in paths]
+    return [
+        PredictionOverlay(path, name if names.count(name) == 1 else f"{name} {number}")
+        for number, (path, name) in enumerate(zip(paths, names, strict=True), start=1)
+    ]
+
+
 @dataclass(frozen=True)
 class Scores:
     """A figure of each sample.

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -25,7 +25,9 @@ from mmud.errors import Finding, MmudError, Place
 from mmud.images import decode_image
 from mmud.records import Sample
 from mmud.web.browse import known_findings
-from mmud.web.server.overlays import PredictionOverlay, read_scores
+
+if TYPE_CHECKING:
+    from mmud.web.server.overlays import PredictionOverlay, Scores
 
 LONGEST_SIDE = 1400
 """Images are sent at most so large, in pixels; masks keep their own resolution."""
@@ -63,8 +65,14 @@ class Session:
         self.index = LabelIndex(dataset)
         self.journal = journal
         self.reviewer = reviewer
-        self.overlays = _overlays(predictions)
-        self.scores = read_scores(self.index, rows)
+        self.overlays: list[PredictionOverlay] = []
+        self.scores: list[Scores] = []
+        if predictions or rows:
+            # What evaluation needs takes a second to import; a review mostly goes without.
+            from mmud.web.server.overlays import read_overlays, read_scores
+
+            self.overlays = read_overlays(predictions)
+            self.scores = read_scores(self.index, rows)
         self.findings: list[Finding] = []
         self._decisions = Decisions()
         self._guard = threading.RLock()
@@ -236,7 +244,9 @@ class Session:
                 for one in self._known.get(sample.sample_id, [])
             ],
             "provenance": sample.provenance,
-            "layers": [layer for overlay in overlays for layer in overlay["layers"]],
+            "layers": [
+                {**layer, "system": number} for number, overlay in enumerate(overlays) for layer in overlay["layers"]
+            ],
             "said": [text for overlay in overlays for text in overlay["texts"]],
             "troubles": [trouble for overlay in overlays for trouble in overlay["troubles"]],
             "scores": [
@@ -370,14 +380,6 @@ class Session:
             raise RuntimeError("a decision without a journal")
         self.journal.append(entry)
         self._decisions.add(entry)
-
-
-def _overlays(paths: Sequence[Path]) -> list[PredictionOverlay]:
-    names = [path.resolve().name for path in paths]
-    return [
-        PredictionOverlay(path, name if names.count(name) == 1 else f"{name} {number}")
-        for number, (path, name) in enumerate(zip(paths, names, strict=True), start=1)
-    ]
 
 
 def _number(text: str) -> float:

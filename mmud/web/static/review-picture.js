@@ -39,7 +39,7 @@ export class Picture {
     }
     entry.image.alt = `image of sample ${entry.record.id}`;
     // A small image is enlarged, so that its objects can be pointed at; a large one takes the room that there is.
-    entry.image.style.width = width < 300 ? `${Math.min(560, width * 6)}px` : "";
+    entry.image.style.width = width < 300 ? `${Math.min(480, width * 6)}px` : "";
     this.frame.replaceChildren(entry.image, this.canvas, ...this.badges.filter(Boolean));
     this.draw();
   }
@@ -75,14 +75,14 @@ export class Picture {
     const image = this.context.createImageData(width, height);
     const words = new Uint32Array(image.data.buffer);
     if (this.lit) words.fill(0x60000000);
-    this.entry.layers.forEach((layer, depth) => {
-      if (!this.shown.has(layer.name)) return;
+    for (const layer of this.entry.layers) {
+      if (!this.shown.has(layer.name)) continue;
       layer.planes.forEach((plane, index) => {
         if (!plane || (this.lit ? this.lit !== index + 1 : !this.masks)) return;
-        if (depth) stroke(words, plane, hue(index + 1), depth);
-        else fill(words, plane, hue(index + 1), Boolean(this.lit));
+        if (layer.system === undefined) fill(words, plane, hue(index + 1), Boolean(this.lit));
+        else stroke(words, plane, hue(index + 1), layer.system > 0);
       });
-    });
+    }
     this.context.putImageData(image, 0, 0);
     this.badges.forEach((node, index) => {
       if (!node) return;
@@ -117,15 +117,15 @@ function fill(words, plane, color, lit) {
   }
 }
 
-// A system's mask: an outline with a light rim, dashed for the second system.
-function stroke(words, plane, color, depth) {
+// A system's mask: an outline with a light rim, dashed for every system but the first.
+function stroke(words, plane, color, dashed) {
   const far = 2 * reach(plane), line = colour(rgb(color), 255), rim = 0xffffffff;
   const [left, top, right, bottom] = plane.box;
   for (let y = top; y < bottom; y++) {
     for (let x = left; x < right; x++) {
       const at = y * plane.width + x;
       if (!plane.pixels[at] || !isEdge(plane, x, y, far)) continue;
-      if (depth > 1 && depth % 2 === 0 && (x + y) % (8 * far) < 3 * far) continue;
+      if (dashed && (x + y) % (8 * far) < 3 * far) continue;
       words[at] = isEdge(plane, x, y, Math.max(1, far >> 1)) ? rim : line;
     }
   }

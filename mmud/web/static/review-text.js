@@ -5,6 +5,8 @@ const TAG = /<(?:LCL|OBJ)-(\d{1,9})>/g;
 
 // The text with object `number` tagged after the words from `start` to `end`; the same tag there already is taken away.
 export function withTag(text, start, end, number) {
+  // Without a selection, the word before the cursor is meant.
+  if (start === end) start = 0;
   while (end > start && /\s/.test(text[end - 1])) end--;
   while (end < text.length && /[\p{L}\p{N}_'’-]/u.test(text[end])) end++;
   const tag = `<LCL-${number}>`;

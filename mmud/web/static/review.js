@@ -188,8 +188,9 @@ function dispute(record) {
       line.append(take);
     }
     opinion.append(line);
-    for (const [field, text] of Object.entries(one.texts)) {
-      if (text === record.texts[field]) continue;
+    const edited = Object.entries(one.texts).filter(([field, text]) => text !== record.texts[field]);
+    if (one.verdict === "accept" && !edited.length) opinion.append(make("p", "info", "with the texts as they are"));
+    for (const [field, text] of edited) {
       const shown = make("p", "text");
       shown.append(make("strong", "", `${TITLES[field]}: `), ...differences(record.texts[field], text));
       opinion.append(shown);
