@@ -170,6 +170,29 @@ def test_features_are_computed_once_and_change_nothing(
         torch.testing.assert_close(one[name], tensor, rtol=1e-3, atol=1e-5)
 
 
+def test_checkpointing_gives_the_same_gradients(
+    tmp_path: Path, scenes: Dataset, options: dict[str, Any], fitted: Path
+) -> None:
+    assert json.loads((fitted / "model/config.json").read_bytes())["training"]["gradient_checkpointing"]
+    kept = {**options, "checkpointing": False}
+    fit_into(tmp_path / "kept", scenes, FitRequest("neural-tuning", kept, seed=3))
+    one = read_tensors(tmp_path / "kept/model/model.safetensors")
+    for name, tensor in read_tensors(fitted / "model" / "model.safetensors").items():
+        torch.testing.assert_close(one[name], tensor, rtol=1e-3, atol=1e-5)
+
+
+def test_bf16_trains_and_answers(tmp_path: Path, scenes: Dataset, options: dict[str, Any]) -> None:
+    half = {**options, "precision": "bf16", "steps": 3}
+    fit_into(tmp_path / "run", scenes, FitRequest("neural-tuning", half, seed=3))
+    baseline, _ = load_run(tmp_path / "run", SHORT)
+    assert isinstance(baseline, NeuralTuning)
+    model = baseline._ready().model
+    assert next(model.language_model.parameters()).dtype == torch.bfloat16
+    assert {weight.dtype for group in model.parameter_groups().values() for weight in group} == {torch.float32}
+    report = predict_into(tmp_path / "out", baseline, DatasetInputs(scenes, "test"), Request(limit=4))
+    assert set(report.tasks.values()) == {4}
+
+
 @pytest.fixture(scope="module")
 def examples(scenes: Dataset) -> tuple[Any, Any, Examples]:
     model = small.model()
