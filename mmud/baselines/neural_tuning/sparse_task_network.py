@@ -203,7 +203,7 @@ class SparseTaskNetwork(nn.Module):
             self._slots = [_Slot() for _ in self._layouts]
 
     def _refuse_reentrant(self, model: nn.Module) -> None:
-        if not (self.switched_on and torch.is_grad_enabled() and getattr(model, "is_gradient_checkpointing", False)):
+        if not (self.switched_on and torch.is_grad_enabled() and _is_checkpointing(model)):
             return
         for module in model.modules():
             function = getattr(module, "_gradient_checkpointing_func", None)
@@ -290,6 +290,12 @@ class SparseTaskNetwork(nn.Module):
                 codes.CHECKPOINT_MISMATCH, f"trained on {base}, given {network._base}: {error}", place
             ) from error
         return network
+
+
+def _is_checkpointing(model: nn.Module) -> bool:
+    # transformers 5 has a new name for it, and warns at each use of the old one.
+    name = "is_activation_checkpointing"
+    return bool(getattr(model, name if hasattr(model, name) else "is_gradient_checkpointing", False))
 
 
 class _ProjectionHook:

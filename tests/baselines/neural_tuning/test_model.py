@@ -417,3 +417,29 @@ def test_half_precision_and_checkpointing_give_the_same_gradients() -> None:
             assert half[part][number].isfinite().all()
         joined, other = (torch.cat([one.flatten() for one in parts[part]]) for parts in (plain, half))
         assert torch.nn.functional.cosine_similarity(joined, other, dim=0) > 0.9, part
+
+
+# -- words ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_chat_template_stands_around_the_prompt_and_begins_the_text_itself() -> None:
+    words = small.tokenizer()
+    words.chat_template = (
+        "{{ bos_token }}{% for message in messages %}[{{ message.role }}] {{ message.content }}\n{% endfor %}"
+        "{% if add_generation_prompt %}[assistant] {% endif %}"
+    )
+    config = small.OURS.changed({"text.prompt_format": "chat"})
+    model = NeuralTuningModel(small.language_model(), words, small.tower(), config)
+    pairs = [pair for pair in small.instances(1) if not pair[0].needs_image]
+    batch = small.collated(model, pairs)
+    said = model.tokenizer.decode(batch.input_ids[0].tolist())
+    assert said == f"<s>[user] {pairs[0][0].prompt}\n[assistant] {pairs[0][0].answer}</s>"
+
+
+def test_a_tokenizer_that_writes_no_begin_token_gets_none() -> None:
+    model = NeuralTuningModel(small.language_model(), small.tokenizer(begin=False), small.tower(), small.OURS)
+    pairs = small.instances(1)
+    batch = small.collated(model, pairs)
+    assert not (batch.input_ids[~batch.image_slots] == 1).any()
+    assert batch.image_slots[[pair[0].needs_image for pair in pairs], 0].all()
+    alone_and_together(model.eval(), pairs)
