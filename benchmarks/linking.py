@@ -16,6 +16,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +31,8 @@ from mmud.dataset.sources.scenes.world import generate  # noqa: E402
 from mmud.records import MaskedObject  # noqa: E402
 
 SENTENCE = "The answer is {}."
+LOOKED_AT = 1103
+"""Images of RefCOCO at the start of the merged refs whose errors were read while rules and scores were chosen."""
 HEADER = ["", "texts", "tags", "proposed", "precision", "recall"]
 
 
@@ -159,6 +162,9 @@ def main() -> None:
                         ("", ", same category"), references(read(options.data, name), least), strict=True
                     ):
                         rows.append(row(f"{title} {name}{kind}", tally))
+            rest = islice(merged(options.data, "refcoco"), LOOKED_AT, None)
+            for kind, tally in zip(("", ", same category"), references(rest, least), strict=True):
+                rows.append(row(f"of merged refs refcoco, images not looked at{kind}", tally))
             print(f"\nReal phrases, score at least {least}\n")
             print(table(HEADER, rows))
 
