@@ -132,7 +132,6 @@ def annotate(
         report = estimate(dataset, output, drafter, request, limits=limits, answers=answers)
         console.result(report.to_dict(), _estimated(report, drafter.keeps_answers))
         return
-    # Positions of `path` and `output` first, then everything that was said, so that the line can be given again as it is.
     again = _command(path, output, name, named, option or [], locals())
     try:
         with _Bars(console, len(dataset)) as bars:
@@ -227,6 +226,8 @@ def _command(
 
 
 def _estimated(report: AnnotateReport, asks: bool) -> str:
+    from mmud.dataset.annotating.report import money
+
     rows = [[task.value, count, report.found[task]] for task, count in report.wanted.items()]
     lines = [table(["drafts", "wanted", "there already"], rows), ""]
     if asks and report.expected is not None:
@@ -234,11 +235,13 @@ def _estimated(report: AnnotateReport, asks: bool) -> str:
         lines.append(
             f"{tokens.requests:,} requests, about {tokens.prompt_tokens:,} tokens sent and {tokens.completion_tokens:,} answered."
         )
-        lines.append("No price was given." if report.cost is None else f"Expected cost: {report.cost:.2f}.")
+        lines.append("No price was given." if report.cost is None else f"Expected cost: {money(report.cost)}.")
     return "\n".join([*lines, "Nothing was asked or written (dry run)."])
 
 
 def _text(report: AnnotateReport, path: Path) -> str:
+    from mmud.dataset.annotating.report import money
+
     rows = [
         [task.value, count, report.drafted[task], report.kept[task], report.found[task]]
         for task, count in report.wanted.items()
@@ -251,7 +254,7 @@ def _text(report: AnnotateReport, path: Path) -> str:
         used = report.usage
         lines.append(
             f"{used.requests:,} requests in all, {used.prompt_tokens:,} tokens sent, {used.completion_tokens:,} answered"
-            + (f", cost {report.cost:.2f}." if report.cost is not None else ".")
+            + (f", cost {money(report.cost)}." if report.cost is not None else ".")
         )
     assert report.dataset is not None
     lines.append(f"Wrote {report.dataset.path}, fingerprint {report.dataset.fingerprint[:16]}.")

@@ -51,7 +51,8 @@ class TemplateAnnotator(Annotator):
             if not placed:
                 raise LeftOut(codes.NOTHING_TO_SAY, "the sample has no object with a box to describe", place)
             return Draft({"caption": write_caption(sample, placed)})
-        found = draw(sample, [pair for make in FAMILIES for pair in make(_Ground(sample, placed))])
+        ground = _Ground(sample, placed)
+        found = draw(sample, [pair for make in FAMILIES for pair in make(ground)])
         if found is None:
             message = "no object with a mask can be told apart from the others"
             raise LeftOut(codes.NOTHING_TO_SAY, message, place)

@@ -12,6 +12,11 @@ from mmud.dataset.store import Dataset
 from mmud.errors import Finding
 
 
+def money(cost: float) -> str:
+    """A sum as a person reads it; small ones with more places."""
+    return f"{cost:,.2f}" if cost >= 1 else f"{cost:.4f}"
+
+
 @dataclass
 class AnnotateReport:
     """What was done.

@@ -18,7 +18,7 @@ from mmud.annotations.drafting.base import Annotator, Context, DraftTask
 from mmud.annotations.drafting.budget import Budget, Prices, Usage
 from mmud.annotations.drafting.engine import Asked, Asking
 from mmud.dataset.annotating.planning import AnnotatePlan, AnnotateRequest, plan_drafts
-from mmud.dataset.annotating.report import AnnotateReport
+from mmud.dataset.annotating.report import AnnotateReport, money
 from mmud.dataset.annotating.writing import NewVersion
 from mmud.dataset.store import Dataset
 from mmud.errors import MmudError
@@ -123,7 +123,7 @@ def _ask(
     budget = Budget(limits.prices, limits.max_cost, limits.max_requests, kept.spent())
 
     def tell(asked: int, found: int) -> None:
-        advance(asked, found, f"{budget.cost:.2f} spent" if limits.prices.known else "")
+        advance(asked, found, f"{money(budget.cost)} spent" if limits.prices.known else "")
 
     return Asking(annotator, kept, budget, tell).ask_all(plan.wanted(dataset))
 
