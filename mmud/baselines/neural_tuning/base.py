@@ -41,6 +41,9 @@ IMAGE_DECODERS: Registry[Any] = Registry(
 BACKBONES: Registry[Any] = Registry(
     "backbone",
     "mmud.backbones",
-    {"smollm2": "mmud.baselines.neural_tuning.smollm2:SmolLM2"},
+    {
+        "scenes-tiny": "mmud.baselines.backbones.scenes_tiny:ScenesTiny",
+        "smollm2": "mmud.baselines.neural_tuning.smollm2:SmolLM2",
+    },
 )
 """Frozen parts that are made to go together: called without arguments, gives a `backbones.Backbone`."""

@@ -1,4 +1,4 @@
-"""Learning rates over time: warm-up, then cosine."""
+"""Learning rates over time: warm-up, then a schedule."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-ScheduleName = Literal["cosine", "constant"]
+ScheduleName = Literal["cosine", "constant", "tail"]
+TAIL = 0.3
+"""Share of the budget over which the schedule "tail" goes down."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +45,24 @@ def rate_factor(
     """What the learning rates are multiplied by in a step.
 
     Linear from 1/warmup to 1 over the first ``warmup`` steps; then half a cosine wave from 1 to ``final`` over what is left of
-    the budget. With a bound on steps alone this depends on the step alone.
+    the budget; or, with "tail", 1 until the last TAIL of the budget and linear from there: such a run can be made longer. With
+    a bound on steps alone this depends on the step alone.
 
     Args:
         step: counting from 0.
         seconds: trained before this step.
         budget: of the whole training.
         warmup: steps of the linear part.
-        schedule: "constant" stays at 1 after the warm-up.
+        schedule: "constant" stays at 1 after the warm-up; "tail" goes down at the end.
         final: the factor at the end of the budget.
     """
     if step < warmup:
         return (step + 1) / warmup
     if schedule == "constant":
         return 1.0
+    if schedule == "tail":
+        left = min(1.0, (1.0 - budget.fraction(step, seconds)) / TAIL)
+        return final + (1 - final) * left
     begun = min(warmup / budget.steps, 1.0) if budget.steps else 0.0
     used = budget.fraction(step, seconds)
     progress = 0.0 if begun >= 1 else min(1.0, max(0.0, (used - begun) / (1 - begun)))

@@ -163,6 +163,7 @@ class Trainer:
         folder: for checkpoints and logs.
         validate: losses on the valid split by name; the lowest "total" selects the weights. None where there is no such split.
         progress, note: for a person.
+        make_optimiser: from settings and groups; those of the result need ``rate`` and ``name``.
     """
 
     def __init__(
@@ -175,6 +176,7 @@ class Trainer:
         validate: Callable[[], Mapping[str, float]] | None = None,
         progress: ProgressFactory = silent,
         note: Callable[[str], None] = lambda text: None,
+        make_optimiser: Callable[[TrainingConfig, Mapping[str, Sequence[Parameter]]], Optimizer] = make_optimiser,
     ) -> None:
         self.model = model
         self.config = config

@@ -1,0 +1,1 @@
+"""The small backbones that come with the package, and how they are pretrained."""

@@ -1,0 +1,71 @@
+"""All four stages for a few steps: the parts load again as the backbone that neural tuning asks for."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from mmud.baselines.backbones import pretraining, scenes_tiny  # noqa: E402
+from mmud.baselines.backbones.world import tiny_world  # noqa: E402
+from mmud.baselines.neural_tuning.backbones import load_parts  # noqa: E402
+from mmud.baselines.neural_tuning.config import NeuralTuningConfig  # noqa: E402
+from mmud.baselines.neural_tuning.model import NeuralTuningModel  # noqa: E402
+from mmud.cli import app  # noqa: E402
+from mmud.dataset.sources.scenes.world import generate  # noqa: E402
+from mmud.errors import MmudError  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("pretraining") / "parts"
+    patch = pytest.MonkeyPatch()
+    patch.setattr(pretraining, "GATE_SCENES", 20)
+    with patch.context():
+        result = CliRunner().invoke(app, ["pretrain", "scenes-tiny", "-o", str(made), "--steps", "2", "--json"])
+    assert result.exit_code == 0, result.output
+    return made
+
+
+def test_the_report_tells_what_each_stage_reached(folder):
+    report = json.loads((folder / scenes_tiny.REPORT_NAME).read_text())
+    assert list(report) == list(pretraining.STAGES)
+    assert all(stage["steps"] == 2 for stage in report.values())
+    assert 0 <= report["language_model"]["scores"]["records"] <= 1
+    assert 0 < report["vision_tower"]["scores"]["color"] < 1
+
+
+def test_neural_tuning_is_built_on_the_parts_and_starts_from_their_map(folder, monkeypatch):
+    monkeypatch.setenv(scenes_tiny.FOLDER_VARIABLE, str(folder))
+    config = NeuralTuningConfig.from_preset("scenes-tiny")
+    parts = load_parts(config.backbones, dtype=torch.float32)
+    config = config.changed({"global_decoder.feature_size": parts.feature.size})
+    model = NeuralTuningModel(parts.language_model, parts.tokenizer, parts.tower, config)
+    state = model.trainable_state()
+    assert set(parts.start) <= set(state)
+    assert all(state[name].shape == value.shape for name, value in parts.start.items())
+    image = generate(tiny_world(), 0).image
+    feature = parts.feature.encode([image])
+    assert feature.shape == (1, 128)
+    drawn = scenes_tiny.ScenesTiny().image_decoder("cpu").decode(feature, [0])
+    assert drawn[0].shape == (64, 64, 3)
+    assert drawn[0].dtype == np.uint8
+
+
+def test_a_stage_that_comes_too_early_is_refused(tmp_path):
+    with pytest.raises(MmudError) as caught:
+        pretraining.pretrain(tmp_path, ["image_decoder"], steps={"image_decoder": 1})
+    assert caught.value.code.id == "MM930"
+
+
+def test_without_weights_the_remedy_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv(scenes_tiny.FOLDER_VARIABLE, str(tmp_path))
+    with pytest.raises(MmudError) as caught:
+        scenes_tiny.weights_folder()
+    assert caught.value.code.id == "MM931"
+    assert "pretrain" in caught.value.code.remedy
