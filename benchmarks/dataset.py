@@ -1,6 +1,6 @@
 """The data layer against its peers, in one run: a table of CPU seconds, ratios and peak memory.
 
-    python benchmarks/dataset.py [--samples 36489] [--tenfold] [--work DIR]
+    python benchmarks/dataset.py [--samples 36489] [--pairs 10000] [--tenfold] [--work DIR]
 
 A release of the official shape is made up first (benchmarks/official_release.py). Every figure is the CPU time of this process
 and its children, or the peak memory of a child, so that a busy machine changes little; ratios carry over to other machines.
@@ -12,9 +12,6 @@ import argparse
 import gc
 import os
 import pickle
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,6 +21,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from measuring import cpu, cpu_seconds, mmud
 from official_release import TOTAL, make_release
 from pycocotools import mask as coco
 
@@ -35,36 +33,11 @@ PAIRS = 10_000
 HEIGHT, WIDTH = 480, 640
 
 
-def cpu(run: Callable[[], Any], repeats: int = 1) -> float:
-    """The least CPU seconds of some runs, children included."""
-    best = float("inf")
-    for _ in range(repeats):
-        start = _now()
-        run()
-        best = min(best, _now() - start)
-    return best
-
-
-def _now() -> float:
-    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-
-
-def command(*arguments: str) -> tuple[float, float]:
-    """Run ``mmud …`` in a child: its CPU seconds and its peak memory in MB.
-
-    The peak is VmHWM: ru_maxrss of a child begins at what its parent held when it was started.
-    """
-    start = _now()
-    code = (
-        "import re, sys; from mmud.cli import run; code = run(sys.argv[1:]); "
-        "peak = re.search('VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]; "
-        "print('PEAK', peak, file=sys.stderr); sys.exit(code)"
-    )
-    outcome = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
-    if outcome.returncode not in (0, 3):
-        raise SystemExit(f"mmud {' '.join(arguments)} ended with {outcome.returncode}:\n{outcome.stderr}")
-    peak = next(int(line.split()[1]) for line in outcome.stderr.splitlines() if line.startswith("PEAK "))
-    return _now() - start, peak / 1024
+def command(*arguments: str) -> tuple[float, int]:
+    """Run ``mmud …`` in a child: its CPU seconds and its peak memory in MB."""
+    start = cpu_seconds()
+    peak = mmud(*arguments)
+    return cpu_seconds() - start, peak
 
 
 def load_pickles(folder: Path) -> None:
@@ -95,26 +68,26 @@ def random_access(dataset: Dataset, count: int = 3000) -> float:
     """Samples a CPU second, one by one, validated, in random order; the memory-mapped copy is there already."""
     dataset.sample("train", 0)
     indices = np.random.default_rng(0).integers(0, dataset.length("train"), count).tolist()
-    return count / cpu(lambda: [dataset.sample("train", index) for index in indices])
+    return count / cpu(lambda: [dataset.sample("train", index) for index in indices], 1)[0]
 
 
-def mask_pairs() -> tuple[list[Mask], list[Mask]]:
+def mask_pairs(count: int) -> tuple[list[Mask], list[Mask]]:
     """Pairs of overlapping regions of 640 by 480 pixels, made of polygons as COCO's are."""
     rng = np.random.default_rng(0)
 
     def region() -> Mask:
-        count = int(rng.integers(8, 40))
-        angles = np.sort(rng.random(count)) * 2 * np.pi
-        radius = rng.uniform(30, 120) * (1 + 0.3 * rng.random(count))
+        corners = int(rng.integers(8, 40))
+        angles = np.sort(rng.random(corners)) * 2 * np.pi
+        radius = rng.uniform(30, 120) * (1 + 0.3 * rng.random(corners))
         centre = rng.uniform((100, 100), (540, 380))
         points = centre + radius[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1)
         return Mask.from_polygons([points.ravel().tolist()], HEIGHT, WIDTH)
 
-    return [region() for _ in range(PAIRS)], [region() for _ in range(PAIRS)]
+    return [region() for _ in range(count)], [region() for _ in range(count)]
 
 
-def measure_masks() -> list[list[str]]:
-    first, second = mask_pairs()
+def measure_masks(count: int) -> list[list[str]]:
+    first, second = mask_pairs(count)
     a, b = [mask.to_coco() for mask in first], [mask.to_coco() for mask in second]
     found: dict[str, Any] = {}
 
@@ -135,10 +108,10 @@ def measure_masks() -> list[list[str]]:
             both[1].append(int((left | right).sum()))
         found["decode"] = both
 
-    times = {"ours": cpu(ours, 3), "merge": cpu(merged, 3), "decode": cpu(decoded)}
+    times = {"ours": cpu(ours, 3)[0], "merge": cpu(merged, 3)[0], "decode": cpu(decoded, 1)[0]}
     if not found["ours"] == found["merge"] == found["decode"]:
         raise SystemExit("the three ways of counting pixels disagree")
-    what = f"intersection and union of {PAIRS:,} pairs"
+    what = f"intersection and union of {count:,} pairs"
     return [
         [f"{what}: mmud", f"{times['ours']:.3f}", "", ""],
         [
@@ -160,14 +133,14 @@ def measure_release(work: Path, samples: int) -> list[list[str]]:
     release, built = work / "release", work / "built"
     make_release(release, samples, images=True)
     gc.collect()
-    load = cpu(lambda: load_pickles(release), 3)
+    load, _ = cpu(lambda: load_pickles(release), 3)
     build_time, build_peak = command("build", "official", str(release), "--images", str(release / "images"), "--images", "link",
                                      "-o", str(built), "--force", "-q")  # fmt: skip
     dataset = Dataset(built)
     (work / "plain").mkdir(exist_ok=True)
-    write = cpu(write_table(dataset, work / "plain"), 2)
-    train_load = cpu(lambda: _load(release), 3)
-    opened = cpu(lambda: first_sample(built), 5)
+    write, _ = cpu(write_table(dataset, work / "plain"), 2)
+    train_load, _ = cpu(lambda: _load(release), 3)
+    opened, _ = cpu(lambda: first_sample(built), 5)
     rate = random_access(dataset)
     check_time, check_peak = command("validate", str(built), "--no-images", "-q", "--fail-on", "never")
     ratio = build_time / (load + write)
@@ -180,7 +153,7 @@ def measure_release(work: Path, samples: int) -> list[list[str]]:
             f"{ratio:.2f} x both",
             "at most 3",
         ],
-        ["  its peak memory, MB", f"{build_peak:.0f}", "", "under 600"],
+        ["  its peak memory, MB", str(build_peak), "", "under 600"],
         [
             "open and read one sample",
             f"{opened:.4f}",
@@ -189,7 +162,7 @@ def measure_release(work: Path, samples: int) -> list[list[str]]:
         ],
         ["random access, samples a CPU second", f"{rate:,.0f}", "", "at least 2,500"],
         ["mmud validate --no-images", f"{check_time:.1f}", "", "under 30"],
-        ["  its peak memory, MB", f"{check_peak:.0f}", "", "under 600"],
+        ["  its peak memory, MB", str(check_peak), "", "under 600"],
     ]
 
 
@@ -206,14 +179,15 @@ def measure_tenfold(work: Path, samples: int) -> list[list[str]]:
                          "-o", str(built), "--force", "-q")  # fmt: skip
     checked, check_peak = command("validate", str(built), "--no-images", "-q", "--fail-on", "never")
     return [
-        [f"mmud build official, {10 * samples:,} records: peak MB", f"{peak:.0f}", f"{took:.0f} CPU s", "under 600"],
-        [f"mmud validate, {10 * samples:,} records: peak MB", f"{check_peak:.0f}", f"{checked:.0f} CPU s", "under 600"],
+        [f"mmud build official, {10 * samples:,} records: peak MB", str(peak), f"{took:.0f} CPU s", "under 600"],
+        [f"mmud validate, {10 * samples:,} records: peak MB", str(check_peak), f"{checked:.0f} CPU s", "under 600"],
     ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=TOTAL)
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="of masks")
     parser.add_argument("--tenfold", action="store_true", help="also build and validate ten times as many records")
     parser.add_argument("--work", type=Path, help="where to make files; a temporary folder otherwise")
     options = parser.parse_args()
@@ -221,7 +195,7 @@ def main() -> None:
         work = options.work or Path(name)
         os.environ.setdefault("MMUD_CACHE", str(work / "cache"))
         started = time.monotonic()
-        rows = measure_masks() + measure_release(work, options.samples)
+        rows = measure_masks(options.pairs) + measure_release(work, options.samples)
         if options.tenfold:
             rows += measure_tenfold(work, options.samples)
         print("| work | CPU s | against | aim |\n|---|---|---|---|")

@@ -1,4 +1,4 @@
-"""What the benchmarks of the evaluators share: CPU seconds of this process and its children, and one row of a table."""
+"""What the benchmarks share: CPU seconds of this process and its children, and one row of a table."""
 
 from __future__ import annotations
 
