@@ -137,6 +137,9 @@ def test_only_its_own_names_reach_it(server: Server, send: Callable[..., Answer]
     assert not everywhere.allow("rebound.example:80")
     assert not everywhere.allow("10.1.2.3:81")
     assert not everywhere.local
+    assert everywhere.allow("10.1.2.3")
+    assert Hosts("127.0.0.1", 80).allow("[::1]")
+    assert not Hosts("127.0.0.1", 80).allow("rebound.example")
 
 
 def test_a_change_needs_the_token_in_a_header(server: Server, send: Callable[..., Answer], dataset: Dataset) -> None:

@@ -101,21 +101,13 @@ def progress(decisions: Decisions, total: int) -> dict[str, Any]:
     Returns:
         ``total`` samples; ``decided`` by anybody; and for each reviewer the counts of accept, reject, skip and edited samples.
     """
-    tallies: dict[str, Counter[str]] = {}
-    decided = 0
-    for judgements in decisions.samples.values():
-        rated = False
-        for reviewer, judgement in judgements.items():
-            tally = tallies.setdefault(reviewer, Counter())
-            entry = judgement.final or judgement.verdict
-            if entry is not None and entry.verdict is not None:
-                tally[entry.verdict.value] += 1
-                rated = rated or entry.verdict in RATED
-            tally["edited"] += bool(judgement.edits)
-        decided += rated
     names = [*(verdict.value for verdict in Verdict), "edited"]
     return {
         "total": total,
-        "decided": decided,
-        "reviewers": {reviewer: {name: tally[name] for name in names} for reviewer, tally in sorted(tallies.items())},
+        "decided": decisions.decided,
+        "reviewers": {
+            reviewer: {name: tally[name] for name in names}
+            for reviewer, tally in sorted(decisions.tallies.items())
+            if any(tally.values())
+        },
     }

@@ -5,6 +5,7 @@ Entries are replayed in order; an undone entry counts as if it had never been. L
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -28,6 +29,12 @@ class Judgement:
     edits: dict[str, Entry] = field(default_factory=dict)
 
     @property
+    def rated(self) -> bool:
+        """Whether the reviewer accepted or rejected."""
+        said = self.final or self.verdict
+        return said is not None and said.verdict is not Verdict.SKIP
+
+    @property
     def texts(self) -> dict[str, str]:
         """field -> the reviewer's text."""
         return {name: entry.text for name, entry in self.edits.items()}
@@ -42,10 +49,14 @@ class Decisions:
 
     Attributes:
         samples: sample id -> reviewer -> judgement; only samples of which somebody said something.
+        tallies: reviewer -> samples with each verdict, and "edited" samples; kept up to date, so that progress costs nothing.
+        decided: samples that anybody accepted or rejected.
     """
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self.samples: dict[str, Judgements] = {}
+        self.tallies: dict[str, Counter[str]] = {}
+        self.decided = 0
         self._entries: dict[str, Entry] = {}
         self._undone: set[str] = set()
         self._of: dict[tuple[str, str], list[Entry]] = {}
@@ -65,19 +76,38 @@ class Decisions:
         self._entries[entry.id] = entry
         self._of.setdefault((entry.sample, entry.reviewer), []).append(entry)
         self._by_reviewer.setdefault(entry.reviewer, []).append(entry)
-        _apply(self.samples.setdefault(entry.sample, {}).setdefault(entry.reviewer, Judgement()), entry)
+        judgements = self.samples.setdefault(entry.sample, {})
+        self._count(entry.sample, entry.reviewer, -1)
+        _apply(judgements.setdefault(entry.reviewer, Judgement()), entry)
+        self._count(entry.sample, entry.reviewer, 1)
 
     def _refresh(self, sample: str, reviewer: str) -> None:
         judgement = Judgement()
         left = [entry for entry in self._of[sample, reviewer] if entry.id not in self._undone]
         for entry in left:
             _apply(judgement, entry)
+        self._count(sample, reviewer, -1)
         if left:
             self.samples[sample][reviewer] = judgement
-            return
-        del self.samples[sample][reviewer]
+        else:
+            self.samples[sample].pop(reviewer, None)
+        self._count(sample, reviewer, 1)
         if not self.samples[sample]:
             del self.samples[sample]
+
+    def _count(self, sample: str, reviewer: str, sign: int) -> None:
+        """Count a sample's judgements in, or out before they change."""
+        judgements = self.samples[sample]
+        self.decided += sign * any(one.rated for one in judgements.values())
+        judgement = judgements.get(reviewer)
+        if judgement is None:
+            return
+        tally = self.tallies.setdefault(reviewer, Counter())
+        said = judgement.final or judgement.verdict
+        if said is not None and said.verdict is not None:
+            tally[said.verdict.value] += sign
+        if judgement.edits:
+            tally["edited"] += sign
 
     def last(self, reviewer: str) -> Entry | None:
         """The reviewer's latest entry that is not undone: what an undo would take back."""

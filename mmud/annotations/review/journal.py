@@ -119,18 +119,28 @@ class Entry:
             raise ValueError(f"a field is missing or unknown: {error}") from error
 
 
+_TEXTS = ("id", "time", "reviewer", "dataset", "sample", "labels", "reason", "field", "text", "undoes")
+
+
+def _encodable(text: str) -> bool:
+    """Whether the text has no half of a surrogate pair, which no file can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _problem(entry: Entry) -> str:
     """Why an entry cannot be kept; empty when it can."""
-    texts = ("id", "time", "reviewer", "dataset", "sample", "labels", "reason", "field", "text", "undoes")
-    for name in texts:
+    for name in _TEXTS:
         value = getattr(entry, name)
         if not isinstance(value, str):
             return f"{name} is a text, not {type(value).__name__}"
-        if any(0xD800 <= ord(character) <= 0xDFFF for character in value):
+        if not (value.isascii() or _encodable(value)):
             return f"{name} holds half a character"
-    for name in ("id", "time", "dataset", "sample", "labels"):
-        if not getattr(entry, name):
-            return f"{name} is missing"
+    if not (entry.id and entry.time and entry.dataset and entry.sample and entry.labels):
+        return "id, time, dataset, sample or labels is missing"
     name_is_good = entry.reviewer == entry.reviewer.strip() and entry.reviewer.isprintable()
     if not entry.reviewer or len(entry.reviewer) > MAX_NAME or not name_is_good:
         return f"a reviewer's name has 1 to {MAX_NAME} printable characters, not {entry.reviewer[:MAX_NAME]!r}"

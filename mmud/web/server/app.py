@@ -80,6 +80,7 @@ def make_app(session: Session, token: str, hosts: Hosts) -> Guard:
             Route("/api/overview", _answering(lambda request: session.overview())),
             Route("/api/facets", _answering(lambda request: session.facets())),
             Route("/api/progress", _answering(lambda request: session.progress())),
+            Route("/api/agreement", _answering(lambda request: session.agreement())),
             Route("/api/queue", _answering(lambda request: session.queue(dict(request.query_params)))),
             Route("/api/sample/{number:int}", _answering(sample)),
             Route("/api/decide", decide, methods=["POST"]),

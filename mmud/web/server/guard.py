@@ -61,7 +61,10 @@ class Hosts:
     def allow(self, header: str) -> bool:
         """Whether a Host header names this server."""
         name, colon, port = header.rpartition(":")
-        if not colon or port != str(self.port):
+        if not colon or header.endswith("]"):
+            # A browser leaves out the port that HTTP has by default.
+            name, port = header, "80"
+        if port != str(self.port):
             return False
         name = name.removeprefix("[").removesuffix("]").lower()
         if name in LOOPBACK or name == self.host.lower():

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from mmud.annotations.review import codes
+from mmud.annotations.review.agreement import progress
 from mmud.annotations.review.apply import texts_of
 from mmud.annotations.review.decisions import Decisions, Judgement, Outcome, fitting_decisions, outcome_of
 from mmud.annotations.review.journal import FIELDS, Entry, Journal, Kind, Verdict
@@ -115,7 +116,12 @@ class Session:
         return known_findings(self.index.dataset)
 
     def progress(self) -> dict[str, Any]:
-        """How far everybody is, and how far they agree."""
+        """How far everybody is."""
+        with self._guard:
+            return progress(self._decisions, len(self.index))
+
+    def agreement(self) -> dict[str, Any]:
+        """How far everybody is, how far they agree, and how many samples are in dispute."""
         with self._guard:
             return review_facts(self.index, self._decisions)
 

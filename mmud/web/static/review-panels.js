@@ -97,7 +97,7 @@ function table(header, rows) {
 }
 
 export async function agreement() {
-  const { progress, disputes, agreement: found } = await ask("api/progress");
+  const { progress, disputes, agreement: found } = await ask("api/agreement");
   const rows = Object.entries(progress.reviewers).map(([name, own]) => [name, own.accept, own.reject, own.skip, own.edited]);
   const pairs = found.map((pair) => [pair.reviewers.join(" and "), pair.samples, figure(pair.agreement), figure(pair.kappa)]);
   byId("agreement").replaceChildren(

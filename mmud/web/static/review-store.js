@@ -69,7 +69,7 @@ export class Samples {
       const longest = Math.max(...record.size);
       const scale = Math.min(1, 1400 / longest);
       const plane = (mask) => (mask ? planeOf(mask, scale) : null);
-      const layers = [{ name: "labels", planes: record.objects.map((object) => plane(object.mask)) }];
+      const layers = [{ name: "labels", planes: record.objects.map((object) => plane(object.mask) ?? frameOf(object.box, record.size, scale)) }];
       for (const layer of record.layers) layers.push({ name: layer.name, system: layer.system, planes: layer.masks.map(plane) });
       return { number, record, image, layers, trouble: await decoded };
     } catch (error) {

@@ -298,7 +298,7 @@ function progressSoon() {
 
 async function showProgress() {
   if (browsing) return;
-  const facts = (await ask("api/progress")).progress;
+  const facts = await ask("api/progress");
   const mine = facts.reviewers[page.reviewer] ?? { accept: 0, reject: 0, skip: 0 };
   for (const name of ["accept", "reject", "skip"]) {
     document.querySelector(`#progress .${name}`).style.width = `${(100 * mine[name]) / Math.max(1, facts.total)}%`;
@@ -325,9 +325,9 @@ async function requeue(keepPlace = false) {
 
 async function nextUndecided() {
   const found = await ask("api/queue", { ...filters.query(), status: "todo", reviewer: page.reviewer });
-  const fits = found.numbers ?? null;
+  const fits = found.numbers ? new Set(found.numbers) : null;
   for (let at = page.at + 1; at < page.count; at++) {
-    if (!fits || fits.includes(numberAt(at))) { await show(at); return; }
+    if (!fits || fits.has(numberAt(at))) { await show(at); return; }
   }
   say("No sample after this one waits for your decision.");
 }

@@ -57,3 +57,21 @@ function planeOf(mask, scale = 1) {
   const spot = middle ? [middle[0], Math.floor((middle[1] + middle[2]) / 2)] : null;
   return { ...plane, pixels, area, box: [left, top, right, bottom], spot };
 }
+
+// An object that has a box and no mask, as a plane whose pixels are the box's frame.
+function frameOf(box, size, scale = 1) {
+  const width = Math.max(1, Math.round(size[1] * scale)), height = Math.max(1, Math.round(size[0] * scale));
+  const thick = Math.max(1, Math.round(width / 320));
+  const within = (value, most) => Math.min(most, Math.max(0, Math.round(value * scale)));
+  const [left, top] = [within(box[0], width), within(box[1], height)];
+  const [right, bottom] = [within(box[0] + box[2], width), within(box[1] + box[3], height)];
+  const pixels = new Uint8Array(width * height);
+  let area = 0;
+  for (let y = top; y < bottom; y++) {
+    for (let x = left; x < right; x++) {
+      const inside = x >= left + thick && x < right - thick && y >= top + thick && y < bottom - thick;
+      if (!inside) { pixels[y * width + x] = 1; area++; }
+    }
+  }
+  return { width, height, pixels, area, box: [left, top, right, bottom], spot: area ? [left, top] : null };
+}

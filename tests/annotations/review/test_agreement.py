@@ -137,7 +137,22 @@ def test_undo_is_as_if_it_had_never_been(actions: list[tuple[str, str, str]]) ->
         decisions.add(made)
         stacks[reviewer].append((number, made))
     left = sorted(stacks["anna"] + stacks["ben"])
-    assert decisions.samples == Decisions([entry for _, entry in left]).samples
+    plain = Decisions([entry for _, entry in left])
+    assert decisions.samples == plain.samples
+    # Progress is counted along; counting anew at the end gives the same.
+    said = [
+        (name, reviewer, judgement.verdict.verdict if judgement.verdict else None, bool(judgement.edits))
+        for name, judgements in decisions.samples.items()
+        for reviewer, judgement in judgements.items()
+    ]
+    facts = progress(decisions, 2)
+    assert facts["decided"] == len({name for name, _, value, _ in said if value is not None})
+    assert set(facts["reviewers"]) == {reviewer for _, reviewer, _, _ in said}
+    for reviewer, counts in facts["reviewers"].items():
+        own = [row for row in said if row[1] == reviewer]
+        assert counts["accept"] == sum(row[2] is ACCEPT for row in own)
+        assert counts["reject"] == sum(row[2] is REJECT for row in own)
+        assert counts["edited"] == sum(row[3] for row in own)
 
 
 def test_nobody_undoes_what_another_said() -> None:
