@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mmud.annotations.plurals import plural_of
+
 NUMBERS = (
     "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
 )  # fmt: skip
 
-_IRREGULAR = {
-    "person": "people", "man": "men", "woman": "women", "child": "children", "mouse": "mice", "knife": "knives",
-    "foot": "feet", "tooth": "teeth", "leaf": "leaves", "shelf": "shelves", "loaf": "loaves", "half": "halves",
-    "sheep": "sheep", "fish": "fish", "deer": "deer", "aircraft": "aircraft", "skis": "skis", "scissors": "scissors",
-    "broccoli": "broccoli", "people": "people", "glasses": "glasses", "trousers": "trousers", "jeans": "jeans",
-    "shorts": "shorts", "clothes": "clothes", "potato": "potatoes", "tomato": "tomatoes",
-}  # fmt: skip
 _PLURAL_ALREADY = frozenset(["skis", "scissors", "people", "glasses", "trousers", "jeans", "shorts", "clothes"])
 _SOUNDS_LIKE_YOU = ("uni", "use", "usu", "eu", "one")
 _SILENT_H = ("hour", "honest", "heir")
@@ -41,17 +36,7 @@ def a(noun: str) -> str:
 def plural(noun: str) -> str:
     """``dogs``, ``dining tables``, ``people``."""
     first, space, last = noun.rpartition(" ")
-    return first + space + _plural_word(last)
-
-
-def _plural_word(word: str) -> str:
-    if word in _IRREGULAR:
-        return _IRREGULAR[word]
-    if word.endswith(("s", "x", "z", "ch", "sh")):
-        return word + "es"
-    if word.endswith("y") and word[-2:-1] not in tuple("aeiou"):
-        return word[:-1] + "ies"
-    return word + "s"
+    return first + space + plural_of(last)
 
 
 def counted(count: int, noun: str) -> str:

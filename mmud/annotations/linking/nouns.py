@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from mmud.annotations.plurals import plural_of
+
 Form = tuple[str, ...]
 """A noun as its words, without case."""
 
@@ -135,14 +137,6 @@ _AGE = {
     "child": "boy girl child kid toddler baby infant",
     "adult": "man woman gentleman lady father mother dad mom grandfather grandmother husband wife adult policeman",
 }
-_REGULAR_MAN = frozenset(["human", "german", "roman", "ottoman", "talisman", "shaman", "caiman"])
-_IRREGULAR = {
-    "man": "men", "woman": "women", "child": "children", "person": "people", "mouse": "mice", "goose": "geese", "foot": "feet",
-    "tooth": "teeth", "knife": "knives", "calf": "calves", "leaf": "leaves", "wolf": "wolves", "shelf": "shelves",
-    "loaf": "loaves", "half": "halves", "ox": "oxen", "policeman": "policemen", "policewoman": "policewomen",
-    "fireman": "firemen", "fisherman": "fishermen", "gentleman": "gentlemen", "businessman": "businessmen",
-    "businesswoman": "businesswomen", "hero": "heroes", "tomato": "tomatoes", "potato": "potatoes",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,22 +187,6 @@ class Nouns:
             if noun is not None:
                 return length, noun
         return None
-
-
-def plural_of(word: str) -> str:
-    """The plural of a noun."""
-    if word in _IRREGULAR:
-        return _IRREGULAR[word]
-    if word.endswith("man") and word not in _REGULAR_MAN:
-        return word[:-3] + "men"
-    for ending, whole in _IRREGULAR.items():
-        if word.endswith(ending) and len(ending) > 3:
-            return word[: -len(ending)] + whole
-    if word.endswith(("s", "x", "z", "ch", "sh")):
-        return word + "es"
-    if word.endswith("y") and len(word) > 1 and word[-2] not in "aeiou":
-        return word[:-1] + "ies"
-    return word + "s"
 
 
 def category_key(category: str) -> str:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from mmud.annotations import tags
 from mmud.annotations.linking.linker import link_tags, place_tags, propose_tags
 from mmud.annotations.linking.measuring import Tally, measure, split_tags
-from mmud.annotations.linking.nouns import category_key, nouns_of, plural_of
+from mmud.annotations.linking.nouns import category_key, nouns_of
+from mmud.annotations.plurals import plural_of
 from mmud.dataset.sources.scenes.config import preset
 from mmud.dataset.sources.scenes.source import sample_of
 from mmud.dataset.sources.scenes.world import generate
