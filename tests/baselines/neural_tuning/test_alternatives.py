@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from mmud.baselines.neural_tuning.model import NeuralTuningModel  # noqa: E402
 from mmud.errors import ExitCode, MmudError  # noqa: E402
 from mmud.images import decode_image  # noqa: E402
 from mmud.plugins import status  # noqa: E402
+from mmud.registry import Entry  # noqa: E402
 from tests.baselines.neural_tuning import small_models as small  # noqa: E402
 
 # -- SAM -----------------------------------------------------------------------------------------------------------------
@@ -267,3 +268,26 @@ def test_every_part_is_listed_and_can_be_loaded() -> None:
             assert rows[registry.kind, name] == "ok"
     with pytest.raises(MmudError, match="MM004"):
         small.model(small.OURS.changed({"mask_decoder.name": "flim"}))
+
+
+def test_the_page_s_own_mask_decoder_is_found_and_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "neural-tuning.md").read_text("utf-8")
+    (code,) = [block.partition("```")[0] for block in page.split("```python\n") if "class BoxDecoder" in block]
+    module = ModuleType("my_package")
+    exec(code, module.__dict__)
+    monkeypatch.setitem(sys.modules, "my_package", module)
+    claims = [*MASK_DECODERS.entries, Entry("box", "my_package:BoxDecoder", "my-package")]
+    monkeypatch.setitem(MASK_DECODERS.__dict__, "entries", claims)
+    model = small.model(small.OURS.changed({"mask_decoder.name": "box", "mask_decoder.options": {"sharpness": 30}}))
+    pairs = [pair for pair in small.instances(2) if pair[0].wanted]
+    batch = small.collated(model, pairs)
+    optimiser = torch.optim.Adam(model.parameter_groups()["mask_decoder"], lr=0.05)
+    losses = []
+    for _ in range(15):
+        optimiser.zero_grad()
+        loss = model.loss(batch)["mask"]
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] - 0.02
+    assert any(name.startswith("mask_decoder.box") for name in model.trainable_state())
