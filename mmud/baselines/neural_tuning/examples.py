@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import lru_cache
 from math import lcm
 from typing import Any
 
@@ -24,6 +25,8 @@ from mmud.baselines.training.order import Draw, Order
 from mmud.dataset.store import Dataset
 from mmud.errors import MmudError
 from mmud.records import Sample, Task
+
+_SAMPLES_KEPT = 64
 
 Lookup = Callable[[int], ImageFeatures]
 """From a position in a split to what is kept of its image."""
@@ -158,7 +161,16 @@ def _instances(
     )
 
 
+_SPECIAL_TOKENS = 32
+"""More than any template or begin adds."""
+
+
 def _fits(model: NeuralTuningModel, instance: TaskInstance) -> bool:
+    frame = model.config.text.prompt_format
+    longest = len(instance.prompt) + len(frame) + _SPECIAL_TOKENS
+    if frame != "chat" and instance.prompt.isascii() and longest < model.config.text.max_length:
+        # No tokenizer makes more tokens than there are ASCII characters, so the many short prompts need not be counted.
+        return True
     return model.wording.lengths(instance)[0] < model.config.text.max_length
 
 
@@ -181,27 +193,28 @@ class Examples:
         features: Lookup,
         targets: Callable[[int], torch.Tensor],
     ) -> None:
-        self._dataset = dataset
         self._index = index
         self._model = model
         self._features = features
         self._targets = targets
         # The published code compares and trains with the nearest pixel; a cell's covered share carries more.
         self._nearest = model.config.preset == "paper"
+        # A step asks for each of its samples when it chooses the words, and again for the masks.
+        self._sample = lru_cache(_SAMPLES_KEPT)(lambda position: dataset.sample(index.split, position))
 
     def drawn(self, draw: Draw, seed: int) -> tuple[TaskInstance, int]:
         """The instance that a draw stands for, and its sample's position: words, phrases and order drawn from seed and draw."""
         task = Task(draw.kind)
         position = self._index.positions[task.value][draw.index]
         rng = random.Random(f"{seed} {task.value} {draw.number}")
-        made = _instances(self._dataset.sample(self._index.split, position), task, self._model.config.text, rng)
+        made = _instances(self._sample(position), task, self._model.config.text, rng)
         fitting = [instance for instance in made if _fits(self._model, instance)]
         # A drawn phrasing may be longer than the plain one, which is known to fit.
         return rng.choice(fitting or self.plain(task, position)), position
 
     def plain(self, task: Task, position: int) -> list[TaskInstance]:
         """The instances of a sample in the plainest words."""
-        made = _instances(self._dataset.sample(self._index.split, position), task, self._model.config.text, None)
+        made = _instances(self._sample(position), task, self._model.config.text, None)
         return [instance for instance in made if _fits(self._model, instance)]
 
     def collated(self, chosen: Sequence[tuple[TaskInstance, int]]) -> Batch:
@@ -209,7 +222,7 @@ class Examples:
         masks: list[torch.Tensor | None] = []
         targets: list[torch.Tensor | None] = []
         for instance, position in chosen:
-            sample = self._dataset.sample(self._index.split, position) if instance.wanted else None
+            sample = self._sample(position) if instance.wanted else None
             masks.append(
                 None
                 if sample is None
