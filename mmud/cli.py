@@ -70,6 +70,11 @@ def _report(error: MmudError) -> None:
     print(f"error: {error}\n  {error.hint}\n  More: mmud explain {error.code.id}", file=sys.stderr)
 
 
+def _interrupted() -> int:
+    print("interrupted: what is done is kept; run the same command again to go on", file=sys.stderr)
+    return int(ExitCode.INTERRUPTED)
+
+
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; nothing but this decides what a process ends with."""
     try:
@@ -80,8 +85,7 @@ def run(arguments: list[str] | None = None) -> int:
         print(f"error: {message}\n  `mmud COMMAND --help` lists what a command takes.", file=sys.stderr)
         return int(ExitCode.USAGE)
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted: what is done is kept; run the same command again to go on", file=sys.stderr)
-        return int(ExitCode.INTERRUPTED)
+        return _interrupted()
     except MmudError as error:
         _report(error)
         return int(error.exit_code)
@@ -99,6 +103,9 @@ def run(arguments: list[str] | None = None) -> int:
         else:
             print("  This is a fault of mmud; run again with --verbose to see where it happened.", file=sys.stderr)
         return int(ExitCode.INTERNAL)
+    # Typer turns Ctrl-C into this outcome without a word.
+    if outcome == ExitCode.INTERRUPTED:
+        return _interrupted()
     return outcome if isinstance(outcome, int) else int(ExitCode.DONE)
 
 
