@@ -140,7 +140,7 @@ def fit(options: NeuralTuningOptions, arm: Arm, name: str, dataset: Dataset, run
         run.note(f"{taken} tensors start from the backbone's own.")
     config = model.config
     if config.training.gradient_checkpointing:
-        model.language_model.gradient_checkpointing_enable({"use_reentrant": False})
+        _checkpoint_layers(model.language_model)
     learner = Learner(model)
     index = index_examples(dataset, run.split, model, limit=run.limit, progress=run.progress)
     batch = config.training.batch_size * config.training.devices
@@ -163,6 +163,14 @@ def fit(options: NeuralTuningOptions, arm: Arm, name: str, dataset: Dataset, run
     facts |= _outcome(report, model, budget)
     write_json(run.folder / TRAIN_NAME, facts)
     return Fitted(model, parts, facts)
+
+
+def _checkpoint_layers(language_model: Any) -> None:
+    """Compute the layers' values twice instead of keeping them; under the name that this release of transformers has for it."""
+    name = "activation_checkpointing_enable"
+    enable = getattr(language_model, name if hasattr(language_model, name) else "gradient_checkpointing_enable")
+    # Re-entrant checkpointing gives wrong gradients here without any message.
+    enable({"use_reentrant": False})
 
 
 def _start(model: NeuralTuningModel, parts: FrozenParts) -> int:
