@@ -66,9 +66,18 @@ class Screening:
     ) -> None:
         self._selected = selected
         self._vocabulary: set[str] = set()
-        self._filters: dict[str, Filter[Any]] = {
-            name: FILTERS.get(name)(values, tools) for name, values in settings.items()
-        }
+        self._filters: dict[str, Filter[Any]] = {}
+        try:
+            for name, values in settings.items():
+                self._filters[name] = FILTERS.get(name)(values, tools)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let every filter let go of what it holds."""
+        for one in self._filters.values():
+            one.close()
 
     def __enter__(self) -> Self:
         return self
@@ -76,8 +85,7 @@ class Screening:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for one in self._filters.values():
-            one.close()
+        self.close()
 
     def survey(self, samples: Iterable[Sample]) -> None:
         """Pass all samples once: categories are collected, and filters see what they compare."""
@@ -85,10 +93,10 @@ class Screening:
         for sample in samples:
             self._vocabulary.update(category_key(item.category) for item in sample.objects)
             for name, one in watching.items():
-                with _blamed(name, one):
+                with _Blamed(name, one):
                     one.observe(sample)
         for name, one in self._filters.items():
-            with _blamed(name, one):
+            with _Blamed(name, one):
                 one.finish()
         self._vocabulary.discard("")
 
@@ -100,7 +108,7 @@ class Screening:
             subjects = [Subject(sample, vocabulary) for sample in batch]
             found: list[list[tuple[str, Reason]]] = [[] for _ in batch]
             for name, one in self._filters.items():
-                with _blamed(name, one):
+                with _Blamed(name, one):
                     answers = one.look_at(subjects)
                     for reasons, answer in zip(found, answers, strict=True):
                         reasons += [(name, reason) for reason in answer if self._counts(one, reason)]
@@ -121,7 +129,7 @@ class Screening:
         return Verdict(tuple(sides[Action.REFUSE]), tuple(sides[Action.REPORT]), there)
 
 
-class _blamed:  # noqa: N801
+class _Blamed:
     """Names the plug-in whose filter fails; an error of a built-in one is a fault of this package and stays what it is."""
 
     def __init__(self, name: str, one: Filter[Any]) -> None:

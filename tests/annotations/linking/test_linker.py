@@ -192,13 +192,13 @@ def test_any_text_about_any_objects(text: str, objects: list[MaskedObject], widt
         "<LCL-", ""
     )
     assert len(tags.parse(linked)) == len(tags.parse(text)) + len(proposals)
-    assert propose_tags(linked, objects, width, height) == [] or len(proposals) < 50
 
 
 @given(anything)
 def test_taking_tags_off_loses_nothing_else(text: str) -> None:
     plain, found = split_tags(text)
-    assert tags.parse(plain) == [] or "<" in text
+    assert len(plain) <= len(text)
+    assert all(0 <= end <= len(plain) for end, _ in found)
     assert {index for _, index in found} == set(tags.indices(text))
 
 
