@@ -1,4 +1,4 @@
-"""The whole way on a synthetic world: build, validate, export, look, predict, score, rank.
+"""The whole way on a synthetic world: build, validate, export, look, annotate, predict, score, rank.
 
 Each step leaves its result in the demo's folder and is skipped when it is there, so that an interrupted demo goes on.
 """
@@ -36,8 +36,10 @@ SYSTEMS = {
 OPTIONS = {"perturbed": {"strength": 0.15}}
 SHOWN = (("referring_segmentation", "gIoU"), ("reasoning_segmentation", "gIoU"), ("captioning", "cider_d"))
 MADE = (
+    "annotated",
     "board",
     "coco",
+    "drafts",
     "predictions",
     "runs",
     "scores",
@@ -90,7 +92,8 @@ def run_demo(folder: Path, *, quick: bool = False, seed: int = 0, say: Callable[
     findings = _validate(dataset.path, folder / "validation.json", say)
     _export(dataset, folder / "coco", say)
     page = _browse(dataset, folder / "gallery.html", say)
-    say("5. predictions of seven systems, from fitting to scores on held-out scenes")
+    _annotate(dataset, folder, say)
+    say("6. predictions of seven systems, from fitting to scores on held-out scenes")
     scores = {name: _predict_and_score(name, dataset, folder, seed, say) for name in SYSTEMS}
     leaderboard = _leaderboard(dataset, folder, say)
     result = DemoResult(folder, page, leaderboard, findings, scores)
@@ -173,6 +176,36 @@ def _browse(dataset: Dataset, page: Path, say: Callable[[str], None]) -> Path:
     return page
 
 
+def _annotate(dataset: Dataset, folder: Path, say: Callable[[str], None]) -> None:
+    """The same images with labels drafted by rules from objects and phrases alone, and what filters keep of them.
+
+    The systems below are scored on the world's own labels: drafts show the way in for a person's own images.
+    """
+    drafts, annotated = folder / "drafts", folder / "annotated"
+    if (annotated / "mmud.json").exists():
+        say(f"5. annotated already: {annotated}")
+        return
+    from mmud.annotations.drafting.base import ANNOTATORS
+    from mmud.dataset.annotating.planning import AnnotateRequest
+    from mmud.dataset.annotating.run import annotate
+    from mmud.dataset.filtered import filter_dataset, plan_of
+    from mmud.dataset.store import Dataset
+
+    if not (drafts / "mmud.json").exists():
+        annotate(dataset, drafts, ANNOTATORS.get("template")({}, 0), AnnotateRequest(replace=True), force=True)
+    drafted = Dataset(drafts)
+    kept = filter_dataset(drafted, annotated, plan_of(drafted), force=True).report.to_dict()
+    say(f"5. labels drafted from objects and phrases: {_kept(kept)}; look at them with: mmud review {annotated}")
+
+
+def _kept(report: dict[str, Any]) -> str:
+    """How many drafts the filters kept."""
+    names = {"captions": "captions", "pairs": "question-answer pairs"}
+    return ", ".join(
+        f"{found['kept']:,} of {found['read']:,} {names[name]} kept" for name, found in report["labels"].items()
+    )
+
+
 def _predict_and_score(name: str, dataset: Dataset, folder: Path, seed: int, say: Callable[[str], None]) -> Scores:
     """One system from fitting to its entry on the leaderboard; its figures, task by task."""
     from mmud.evaluators.evaluation import SCORES_NAME
@@ -230,10 +263,10 @@ def _predict(name: str, dataset: Dataset, folder: Path, seed: int) -> Path:
 def _leaderboard(dataset: Dataset, folder: Path, say: Callable[[str], None]) -> Path:
     page = folder / "leaderboard.html"
     if page.exists():
-        say(f"6. leaderboard is there: {page}")
+        say(f"7. leaderboard is there: {page}")
         return page
     from mmud.web.leaderboard import render_board
 
     render_board(folder / "board", folder, dataset, page=page.name)
-    say(f"6. leaderboard: {page}")
+    say(f"7. leaderboard: {page}")
     return page
