@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmud import codes
 from mmud.commands.common import Console, DatasetArgument, ForceFlag, JsonFlag, QuietFlag
-from mmud.commands.review import PORT, HostOption, OpenFlag, PortOption, PredictionsOption, RowsOption, serve_session
+from mmud.commands.review import (
+    PORT,
+    FindingsOption,
+    HostOption,
+    OpenFlag,
+    PortOption,
+    PredictionsOption,
+    RowsOption,
+    serve_session,
+)
 from mmud.errors import MmudError
+
+if TYPE_CHECKING:
+    from mmud.web.server.session import Session
 
 
 def register(app: typer.Typer) -> None:
@@ -36,6 +48,7 @@ def browse(
     ] = False,
     predictions: PredictionsOption = None,
     rows: RowsOption = None,
+    findings: FindingsOption = None,
     host: HostOption = "127.0.0.1",
     port: PortOption = PORT,
     open_page: OpenFlag = False,
@@ -53,10 +66,12 @@ def browse(
             raise MmudError(
                 codes.USAGE, "--split, --id, --code and --sheets choose for a page; the server's page has filters"
             )
-        _serve(console, dataset, predictions or [], rows or [], host, port, open_page)
+        session = _session(dataset, predictions or [], rows or [], findings or [])
+        serve_session(console, session, host, port, open_page)
+        console.note("Stopped.")
         return
-    if predictions or rows or open_page:
-        raise MmudError(codes.USAGE, "--predictions, --rows and --open go with --serve")
+    if predictions or rows or findings or open_page:
+        raise MmudError(codes.USAGE, "--predictions, --rows, --findings and --open go with --serve")
     refuse_existing(output, force)
     opened = Dataset(dataset)
     selection = Selection(split=split, limit=limit or None, ids=tuple(ids or ()), code=code)
@@ -67,15 +82,11 @@ def browse(
     console.result({"page": str(output), "samples": shown, "sheets": [str(page) for page in pages]}, "\n".join(lines))
 
 
-def _serve(
-    console: Console, dataset: Path, predictions: list[Path], rows: list[Path], host: str, port: int, open_page: bool
-) -> None:
+def _session(dataset: Path, predictions: list[Path], rows: list[Path], findings: list[Path]) -> Session:
     from mmud.web.server.run import require_packages
 
     require_packages()
     from mmud.dataset.store import Dataset
     from mmud.web.server.session import Session
 
-    session = Session(Dataset(dataset), None, "", predictions, rows)
-    serve_session(console, session, host, port, open_page)
-    console.note("Stopped.")
+    return Session(Dataset(dataset), None, "", predictions, rows, findings)

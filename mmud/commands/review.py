@@ -28,6 +28,10 @@ RowsOption = Annotated[
     list[Path] | None,
     typer.Option(metavar="FILE", help="rows.parquet of `mmud evaluate`: sort and filter by score; may be repeated."),
 ]
+FindingsOption = Annotated[
+    list[Path] | None,
+    typer.Option("--findings", metavar="FILE", help="Findings to filter by: what `mmud validate --json` printed."),
+]
 PORT = 8765
 
 
@@ -64,6 +68,7 @@ def review(
     ] = Disputed.REFUSE,
     predictions: PredictionsOption = None,
     rows: RowsOption = None,
+    findings: FindingsOption = None,
     host: HostOption = "127.0.0.1",
     port: PortOption = PORT,
     open_page: OpenFlag = False,
@@ -100,7 +105,7 @@ def review(
         from mmud.web.server.session import Session
 
         with Journal(journals[0]) as kept:
-            session = Session(opened, kept, reviewer, predictions or (), rows or ())
+            session = Session(opened, kept, reviewer, predictions or (), rows or (), findings or ())
             console.findings(session.findings)
             console.note(f"Decisions are kept in {kept.path}, {len(kept.entries):,} entries so far.")
             serve_session(console, session, host, port, open_page)

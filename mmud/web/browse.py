@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmud import codes
 from mmud.dataset.build import FINDINGS_NAME
@@ -87,16 +88,37 @@ def _choose(dataset: Dataset, selection: Selection, findings: dict[str, list[Fin
     return [fitting[position * len(fitting) // limit] for position in range(limit)]
 
 
-def known_findings(dataset: Dataset) -> dict[str, list[Finding]]:
-    """The findings of the build, by sample."""
+def known_findings(dataset: Dataset, reports: Sequence[Path] = ()) -> dict[str, list[Finding]]:
+    """The findings of the build and of reports, by sample.
+
+    Args:
+        dataset: the dataset.
+        reports: what `mmud validate --json` printed, or findings one a line, as the build leaves them.
+
+    Raises:
+        MmudError: MM001 when a report cannot be read as one.
+    """
     file = dataset.path / FINDINGS_NAME
     known = catalogue()
     found: dict[str, list[Finding]] = {}
-    if file.exists():
-        with open(file, encoding="utf-8") as lines:
-            for line in itertools.filterfalse(str.isspace, lines):
-                row = json.loads(line)
+    for path in [*([file] if file.exists() else []), *reports]:
+        try:
+            for row in _finding_rows(path):
                 place = Place(**row["place"])
                 if place.sample is not None and row["code"] in known:
-                    found.setdefault(place.sample, []).append(Finding(known[row["code"]], place, row["message"]))
+                    found.setdefault(place.sample, []).append(Finding(known[row["code"]], place, str(row["message"])))
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            message = f"cannot be read as findings: {type(error).__name__}: {error}"
+            raise MmudError(codes.USAGE, message, Place(file=str(path))) from error
     return found
+
+
+def _finding_rows(path: Path) -> Iterator[dict[str, Any]]:
+    with open(path, encoding="utf-8") as lines:
+        first = lines.readline()
+        lines.seek(0)
+        # A report is one object over many lines; findings one a line are an object each.
+        if first.strip() == "{":
+            yield from json.load(lines)["findings"]
+        else:
+            yield from map(json.loads, itertools.filterfalse(str.isspace, lines))

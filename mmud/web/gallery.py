@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,17 +19,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from mmud.errors import Finding, MmudError
 from mmud.files import atomic_write
-from mmud.images import decode_image
+from mmud.images import SHOWN_SIDE, decode_image, shown_file
 from mmud.records import Sample, Segmentation
-
-LONGEST_SIDE = 720
-"""Images are shown at most so large, in pixels; masks keep their own resolution."""
-
-_JPEG_QUALITY = 85
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +31,15 @@ class Layer:
 
     name: str
     masks: Sequence[Segmentation | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A further image, shown beside the sample's own: ``data`` is its file, or ``trouble`` says why there is none."""
+
+    title: str
+    data: bytes | None = None
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Card:
         layers: further masks beside the labels, as of a prediction.
         texts: further texts, title and text, as of a prediction; tags in them light up too.
         figures: name and value, as text.
+        beside: images to compare with the sample's own.
     """
 
     sample: Sample
@@ -60,6 +62,7 @@ class Card:
     layers: Sequence[Layer] = ()
     texts: Sequence[tuple[str, str]] = ()
     figures: Sequence[tuple[str, str]] = field(default_factory=tuple)
+    beside: Sequence[Beside] = ()
 
 
 LABELS = "labels"
@@ -140,7 +143,7 @@ def _record(card: Card, number: int) -> dict[str, Any]:
     sample = card.sample
     image, trouble = None, None
     try:
-        image = image_uri(sample)
+        image = image_uri(sample.image_bytes())
     except MmudError as error:
         trouble = f"{error.code.id} {error.message}"
     layers = {LABELS: [_mask(item.segmentation) for item in sample.objects]}
@@ -167,27 +170,29 @@ def _record(card: Card, number: int) -> dict[str, Any]:
             for finding in card.findings
         ],
         "figures": [list(pair) for pair in card.figures],
+        "beside": [_beside(one) for one in card.beside],
     }
+
+
+def _beside(one: Beside) -> dict[str, Any]:
+    image, trouble = None, one.trouble
+    if one.data is not None:
+        try:
+            image = image_uri(one.data)
+        except MmudError as error:
+            trouble = f"{error.code.id} {error.message}"
+    return {"title": one.title, "image": image, "trouble": trouble}
 
 
 def _mask(segmentation: Segmentation | None) -> Mapping[str, Any] | None:
     return None if segmentation is None else {"size": list(segmentation.size), "counts": segmentation.counts}
 
 
-def image_uri(sample: Sample, longest: int = LONGEST_SIDE) -> str:
-    """The sample's image, at most ``longest`` pixels on its longer side, as a data URI.
+def image_uri(data: bytes, longest: int = SHOWN_SIDE) -> str:
+    """An image file, decoded and encoded again at most ``longest`` pixels on its longer side, as a data URI.
 
     Raises:
-        MmudError: MM501 when it is missing, or the code of an image that cannot be decoded.
+        MmudError: MM502 or MM503 when it cannot be decoded within bounds.
     """
-    picture = Image.fromarray(decode_image(sample.image_bytes()))
-    picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    # Small images are drawings and icons more often than photographs: keep their edges.
-    if picture.width * picture.height <= 300 * 300:
-        kind = "png"
-        picture.save(buffer, "PNG")
-    else:
-        kind = "jpeg"
-        picture.save(buffer, "JPEG", quality=_JPEG_QUALITY)
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    kind, shown = shown_file(decode_image(data), longest)
+    return f"data:image/{kind};base64,{base64.b64encode(shown).decode('ascii')}"

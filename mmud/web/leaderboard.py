@@ -25,9 +25,10 @@ from mmud.evaluators.predictions import parse_row
 from mmud.evaluators.report import figure_text
 from mmud.files import write_text
 from mmud.records import Prediction, Task
-from mmud.web.gallery import LABELS, Card, Layer, filled_template, script_json, write_page
+from mmud.web.gallery import LABELS, Beside, Card, Layer, filled_template, script_json, write_page
 
 PREDICTION = "prediction"
+GENERATED = "Generated image"
 SYSTEMS = "systems"
 
 
@@ -170,22 +171,46 @@ def _standing(table: Table, row: Row, task: Task) -> str:
 
 def _cards(loaded: Loaded, examples: list[dict[str, Any]], dataset: Dataset) -> Iterator[Card]:
     for row in examples:
-        prediction = parse_row(row["prediction"], Task(row["task"]))
+        prediction = _prediction(row)
         try:
             split, _ = dataset.position(prediction.sample_id)
         except MmudError:
             continue
         sample = dataset.find(prediction.sample_id, images=True)
+        has_masks = prediction.task in (Task.REFERRING_SEGMENTATION, Task.REASONING_SEGMENTATION)
         masks = [mask.segmentation for mask in prediction.masks]
         yield Card(
             sample,
             split,
-            layers=[Layer(PREDICTION, masks)],
+            layers=[Layer(PREDICTION, masks)] if has_masks else (),
             texts=_texts(prediction),
-            figures=[
-                (f"{row['group']} of {row['task'].replace('_', ' ')}", f"{row['metric']} {figure_text(row['value'])}")
-            ],
+            figures=[_chosen_by(row)],
+            beside=[_generated(loaded, row)] if prediction.task is Task.GENERATION else (),
         )
+
+
+def _prediction(row: dict[str, Any]) -> Prediction:
+    """As it was handed in; of generation only whose it is: the image is the entry's own copy."""
+    task = Task(row["task"])
+    if task is Task.GENERATION:
+        return Prediction(sample_id=row["prediction"]["sample_id"], task=task)
+    return parse_row(row["prediction"], task)
+
+
+def _chosen_by(row: dict[str, Any]) -> tuple[str, str]:
+    task = row["task"].replace("_", " ")
+    if row["value"] is None:
+        return f"{row['group']} of {task}, by id", "there is no figure of single samples"
+    return f"{row['group']} of {task}", f"{row['metric']} {figure_text(row['value'])}"
+
+
+def _generated(loaded: Loaded, row: dict[str, Any]) -> Beside:
+    if "picture" not in row:
+        return Beside(GENERATED, trouble=row["trouble"])
+    try:
+        return Beside(GENERATED, loaded.picture(row["picture"]))
+    except MmudError as error:
+        return Beside(GENERATED, trouble=f"{error.code.id} {error.message}")
 
 
 def _texts(prediction: Prediction) -> list[tuple[str, str]]:

@@ -246,6 +246,28 @@ def test_filters_equal_a_plain_loop(session: Session, dataset: Dataset) -> None:
     assert session.overview()["sources"] == {"even": 6, "odd": 6}
 
 
+def test_findings_of_a_report(dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What `mmud validate --json` prints can be filtered by; the broken tag of s7 is its error."""
+    assert run(["validate", str(dataset.path), "--json", "--no-images", "-q"]) == 3
+    report = tmp_path / "report.json"
+    report.write_text(capsys.readouterr().out, "utf-8")
+    session = Session(dataset, reports=[report])
+    wanted = sorted(
+        {
+            int(row["place"]["sample"][1:])
+            for row in json.loads(report.read_text())["findings"]
+            if row["code"] == "MM302"
+        }
+    )
+    assert 7 in wanted
+    assert session.queue({"code": "MM302"})["numbers"] == wanted
+    assert "MM501" in session.facets()["codes"]
+    report.write_text("[]", "utf-8")
+    with pytest.raises(MmudError) as caught:
+        Session(dataset, reports=[report])
+    assert caught.value.code.id == "MM001"
+
+
 def test_statuses_follow_decisions(session: Session) -> None:
     def numbers(status: str, reviewer: str = "anna") -> list[int]:
         found: list[int] = session.queue({"status": status, "reviewer": reviewer})["numbers"]
@@ -423,7 +445,13 @@ def test_a_missing_package_is_named(
 
 
 def test_flags_that_do_not_go_together(dataset: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["--serve", "--split", "test"], ["--open"], ["--predictions", "x"], ["--rows", "x"]):
+    for arguments in (
+        ["--serve", "--split", "test"],
+        ["--open"],
+        ["--predictions", "x"],
+        ["--rows", "x"],
+        ["--findings", "x"],
+    ):
         assert run(["browse", str(dataset.path), *arguments]) == 2
         assert "MM001" in capsys.readouterr().err
 

@@ -6,7 +6,7 @@ import io
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,9 +50,10 @@ class Session:
         reviewer: the name that the page starts with.
         predictions: folders of systems' predictions.
         rows: files of scores by `mmud evaluate`.
+        reports: findings beside those of the build; see `mmud.web.browse.known_findings`.
 
     Raises:
-        MmudError: MM981 when the journal is another dataset's; what opening predictions and rows can raise.
+        MmudError: MM981 when the journal is another dataset's; what reading predictions, rows and reports can raise.
     """
 
     def __init__(
@@ -62,8 +63,10 @@ class Session:
         reviewer: str = "",
         predictions: Sequence[Path] = (),
         rows: Sequence[Path] = (),
+        reports: Sequence[Path] = (),
     ) -> None:
         self.index = LabelIndex(dataset)
+        self._known = known_findings(dataset, reports)
         self.journal = journal
         self.reviewer = reviewer
         self.overlays: list[PredictionOverlay] = []
@@ -110,10 +113,6 @@ class Session:
             "categories": dict(list(self.index.categories.items())[:_MOST_CATEGORIES]),
             "codes": {code: [count, titles[code]] for code, count in sorted(tally.items())},
         }
-
-    @cached_property
-    def _known(self) -> dict[str, list[Finding]]:
-        return known_findings(self.index.dataset)
 
     def progress(self) -> dict[str, Any]:
         """How far everybody is."""

@@ -25,8 +25,10 @@ class Picture {
   }
 
   load() {
-    const layer = this.record.layers[byId("layer").value] || [];
-    this.masks = layer.map((mask) => (mask ? planeOf(mask).pixels : null));
+    // A card without masks of this name, as of a predicted caption, lights up its labels and draws none unasked.
+    const named = this.record.layers[byId("layer").value];
+    this.unasked = named !== undefined;
+    this.masks = (named || this.record.layers.labels).map((mask) => (mask ? planeOf(mask).pixels : null));
     this.areas = this.masks.map((mask) => (mask ? mask.reduce((sum, bit) => sum + bit, 0) : 0));
   }
 
@@ -57,7 +59,7 @@ class Picture {
     if (!this.masks) this.load();
     const { width, height } = this.canvas;
     const image = new ImageData(width, height);
-    if (byId("masks").checked || lit) {
+    if ((byId("masks").checked && this.unasked) || lit) {
       this.masks.forEach((mask, index) => {
         if (!mask || (lit && lit !== index + 1)) return;
         const color = hue(index + 1);
@@ -108,6 +110,33 @@ function section(body, title, node) {
   body.append(make("h2", "", title), node);
 }
 
+function framed(title, frame) {
+  const figure = make("figure");
+  figure.append(frame, make("figcaption", "", title));
+  return figure;
+}
+
+// The sample's own picture by itself, or in a row with those that it is to be compared with.
+function pictures(record, frame) {
+  if (!record.beside.length) return frame;
+  const row = make("div", "pair");
+  row.append(framed("Real image", frame));
+  for (const { title, image, trouble } of record.beside) {
+    const other = make("div", "picture");
+    if (image) {
+      const picture = make("img");
+      picture.addEventListener("load", () => other.classList.toggle("small", picture.naturalHeight < 300));
+      picture.src = image;
+      picture.alt = `${title} of sample ${record.id}`;
+      other.append(picture);
+    } else {
+      other.append(make("div", "noimage", trouble));
+    }
+    row.append(framed(title, other));
+  }
+  return row;
+}
+
 function makeCard(record) {
   const card = make("article");
   card.tabIndex = -1;
@@ -129,6 +158,15 @@ function makeCard(record) {
   head.append(make("span", "meta", [record.split, record.source, size, record.license].filter(Boolean).join(" · ")));
   body.append(head);
   for (const finding of record.findings) body.append(make("p", `finding ${finding.severity}`, `${finding.code} ${finding.message}`));
+  if (record.figures.length) {
+    const figures = make("table");
+    for (const [name, value] of record.figures) {
+      const row = make("tr");
+      row.append(make("td", "", name), make("td", "", value));
+      figures.append(row);
+    }
+    section(body, "Scores", figures);
+  }
   for (const [title, text] of record.texts) {
     section(body, title, text ? tagged(text, record, picture) : make("p", "none", "none"));
   }
@@ -142,16 +180,8 @@ function makeCard(record) {
     list.append(row);
   });
   section(body, record.objects.length === 1 ? "1 object" : `${record.objects.length} objects`, list);
-  if (record.figures.length) {
-    const figures = make("table");
-    for (const [name, value] of record.figures) {
-      const row = make("tr");
-      row.append(make("td", "", name), make("td", "", value));
-      figures.append(row);
-    }
-    section(body, "Scores", figures);
-  }
-  card.append(frame, body);
+  if (record.beside.length) card.classList.add("wide");
+  card.append(pictures(record, frame), body);
   return { card, picture, record, text: JSON.stringify([record.id, record.texts, record.objects, record.findings]).toLowerCase() };
 }
 
