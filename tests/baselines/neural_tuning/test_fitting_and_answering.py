@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -17,8 +18,10 @@ from mmud.annotations import tags  # noqa: E402
 from mmud.annotations.masks import Mask  # noqa: E402
 from mmud.baselines.base import SilentBar  # noqa: E402
 from mmud.baselines.inputs import DatasetInputs  # noqa: E402
+from mmud.baselines.neural_tuning import backbones as backbones_module  # noqa: E402
 from mmud.baselines.neural_tuning.baseline import NeuralTuning  # noqa: E402
 from mmud.baselines.neural_tuning.examples import Examples, ExampleSource, Learner, index_examples  # noqa: E402
+from mmud.baselines.neural_tuning.interfaces import ImageDecoder  # noqa: E402
 from mmud.baselines.predicting import Request, predict_into  # noqa: E402
 from mmud.baselines.run_folder import FitRequest, fit_into, load_run  # noqa: E402
 from mmud.baselines.training.tensor_files import read_tensors  # noqa: E402
@@ -26,6 +29,7 @@ from mmud.cli import run as mmud  # noqa: E402
 from mmud.dataset.store import Dataset  # noqa: E402
 from mmud.errors import MmudError  # noqa: E402
 from mmud.evaluators.collecting import Shard  # noqa: E402
+from mmud.images import decode_image  # noqa: E402
 from mmud.records import Task  # noqa: E402
 from tests.baselines.neural_tuning import small_models as small  # noqa: E402
 
@@ -274,15 +278,16 @@ def test_samples_without_objects_are_counted_and_the_rest_is_trained_on(scenes: 
 
 
 def test_predictions_do_not_depend_on_batch_cache_or_shard(tmp_path: Path, fitted: Path, scenes: Dataset) -> None:
-    whole = predictions(fitted, scenes, tmp_path / "whole")
+    some = Request(limit=9)
+    whole = predictions(fitted, scenes, tmp_path / "whole", some)
     others = {
-        "alone": predictions(fitted, scenes, tmp_path / "alone", predict_batch=1),
-        "anew": predictions(fitted, scenes, tmp_path / "anew", use_cache=False),
+        "alone": predictions(fitted, scenes, tmp_path / "alone", some, predict_batch=1),
+        "anew": predictions(fitted, scenes, tmp_path / "anew", some, use_cache=False),
     }
-    parts = [predictions(fitted, scenes, tmp_path / f"part{n}", Request(shard=Shard(n, 2))) for n in (1, 2)]
+    parts = [predictions(fitted, scenes, tmp_path / f"part{n}", Request(limit=9, shard=Shard(n, 2))) for n in (1, 2)]
     for task in Task:
         expected = lines(whole, task)
-        assert len(expected) == scenes.length("test")
+        assert len(expected) == 9
         striped = lines(parts[0], task) | lines(parts[1], task)
         assert not lines(parts[0], task).keys() & lines(parts[1], task).keys()
         for found in (*(lines(folder, task) for folder in others.values()), striped):
@@ -340,6 +345,41 @@ def test_every_tag_that_is_said_becomes_one_mask(
             else:
                 assert found[:2] == [(sample.height, sample.width)] * min(2, len(found))
                 assert found[2:] == [None] * (len(found) - 2)
+
+
+class Painter(ImageDecoder):
+    """Paints one colour, drawn from the sample's own seed."""
+
+    def __init__(self) -> None:
+        self.features: list[Any] = []
+
+    def decode(self, features: Any, seeds: Any) -> list[Any]:
+        assert len(features) == len(seeds)
+        self.features += features.tolist()
+        return [np.full((32, 32, 3), np.random.default_rng(seed).integers(0, 256, 3), np.uint8) for seed in seeds]
+
+
+def test_every_sample_has_its_image_whatever_the_model_says(
+    tmp_path: Path, fitted: Path, scenes: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painters = [Painter(), Painter()]
+    waiting = iter(painters)
+    monkeypatch.setattr(backbones_module, "load_image_decoder", lambda config, device: next(waiting))
+    request = Request(tasks=(Task.GENERATION,), limit=5)
+    folders = [predictions(fitted, scenes, tmp_path / f"b{size}", request, predict_batch=size) for size in (1, 4)]
+    rows = [lines(folder, Task.GENERATION) for folder in folders]
+    for sample in list(scenes.samples("test"))[:5]:
+        one, other = (
+            (folder / found[sample.sample_id]["image"]).read_bytes()
+            for folder, found in zip(folders, rows, strict=True)
+        )
+        assert one == other
+        assert decode_image(one).shape == (sample.height, sample.width, 3)
+    for painter, found in zip(painters, rows, strict=True):
+        assert sorted(painter.features) == sorted(row["feature"] for row in found.values())
+    # Six steps of training teach nobody to say <GLB>; the feature is that of the tag put at the answer's end.
+    said = json.loads((folders[0] / "submission.json").read_bytes())["system"]["tags_emitted"]
+    assert said == {"generation": {"wanted": 5, "emitted": 0}}
 
 
 # -- what does not fit ------------------------------------------------------------------------------------------------------
