@@ -33,6 +33,12 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 _WHITE = 255
 
+SHOWN_SIDE = 720
+"""Images are shown to people at most so large, in pixels on their longer side."""
+
+_SMALL_PIXELS = 300 * 300
+_JPEG_QUALITY = 85
+
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
@@ -122,6 +128,25 @@ def load_image(path: Path, limits: ImageLimits = DEFAULT_LIMITS) -> Pixels:
         MmudError: as ``read_image_bytes`` and ``decode_image``.
     """
     return decode_image(read_image_bytes(path, limits), limits, Place(file=str(path)))
+
+
+def shown_file(pixels: Pixels, longest: int = SHOWN_SIDE) -> tuple[str, bytes]:
+    """A new image file for people to look at; nothing of the file that the pixels came from is in it but them.
+
+    Args:
+        pixels: shape (height, width, 3).
+        longest: the longer side is brought down to so many pixels.
+
+    Returns:
+        "png" or "jpeg", and the file's bytes.
+    """
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    # Small images are drawings and icons more often than photographs: keep their edges.
+    kind = "png" if picture.width * picture.height <= _SMALL_PIXELS else "jpeg"
+    picture.save(buffer, kind.upper(), **({"quality": _JPEG_QUALITY} if kind == "jpeg" else {}))
+    return kind, buffer.getvalue()
 
 
 def _to_rgb(image: Image.Image) -> Pixels:

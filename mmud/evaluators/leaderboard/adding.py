@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmud.dataset.store import Dataset
-from mmud.errors import Finding, MmudError
+from mmud.errors import Finding
 from mmud.evaluators.checking import RefusedPredictions
 from mmud.evaluators.evaluation import Evaluation, evaluate
 from mmud.evaluators.leaderboard.board import (
@@ -22,13 +22,10 @@ from mmud.evaluators.leaderboard.board import (
     write_board,
     write_entry,
 )
-from mmud.evaluators.leaderboard.ranking import higher_is_better, sample_values, task_figures
+from mmud.evaluators.leaderboard.examples import examples_of
 from mmud.evaluators.predictions import PredictionFolder
 from mmud.evaluators.submissions.archive import opened_submission
-from mmud.records import Task
-
-EXAMPLES = 4
-"""Best and worst samples kept of each task, so many of each."""
+from mmud.images import ImageLimits
 
 
 def add_submission(
@@ -82,7 +79,9 @@ def add_submission(
         board = _fitting(board, evaluation, title or dataset.name)
         if evaluation.rows.description["partial"]:
             entry = entry.model_copy(update={"status": "partial", "reason": _what_is_missing(evaluation)})
-        loaded = write_entry(folder, entry, evaluation, _examples(evaluation, predictions, board), force)
+        turned = bool((extras or {}).get("generation", {}).get("exif"))
+        examples = examples_of(evaluation, predictions, board, ImageLimits(exif_orientation=turned))
+        loaded = write_entry(folder, entry, evaluation, examples.rows, force, examples.pictures)
     write_board(folder, board)
     return loaded
 
@@ -114,28 +113,3 @@ def _what_is_missing(evaluation: Evaluation) -> str:
         if about["missing"]:
             parts.append(f"{task}: {len(about['missing'])} of {about['required']} samples have no prediction")
     return "; ".join(parts) or "only a part of the split was scored"
-
-
-def _examples(evaluation: Evaluation, predictions: PredictionFolder, board: Board) -> list[dict[str, Any]]:
-    """The predictions of each task's best and worst samples, best first."""
-    kept = []
-    for task, metric in board.primary.items():
-        if task is Task.GENERATION or task not in evaluation.rows.tasks or task not in predictions.tasks:
-            continue
-        try:
-            values = sample_values(task_figures(evaluation.rows, task, metric), metric)
-        except MmudError:
-            continue
-        sign = -1 if higher_is_better(task, metric) else 1
-        order = sorted(values, key=lambda sample: (sign * values[sample], sample))
-        chosen = dict.fromkeys([*order[:EXAMPLES], *order[-EXAMPLES:]])
-        found = {
-            prediction.sample_id: prediction.to_row()
-            for prediction in predictions.read(task, lambda finding: None)
-            if prediction.sample_id in chosen
-        }
-        for position, sample in enumerate(chosen):
-            group = "best" if position < EXAMPLES else "worst"
-            row = {"task": task.value, "metric": metric, "value": values[sample], "group": group}
-            kept.append({**row, "prediction": found[sample]})
-    return kept

@@ -6,6 +6,7 @@
     BOARD/entries/NAME/entry.json    name, authors, sizes, status, reason
                        scores.json, rows.parquet    of an entry that could be scored
                        examples.jsonl               predictions of its best and worst samples
+                       examples/                    the images among them, encoded again
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ from mmud.evaluators.evaluation import SCORES_NAME, Evaluation
 from mmud.evaluators.rows import ROWS_NAME, RowTable
 from mmud.evaluators.submissions import codes
 from mmud.files import write_json
+from mmud.images import read_image_bytes
 from mmud.records import Task
 
 BOARD_NAME = "board.json"
 ENTRY_NAME = "entry.json"
 EXAMPLES_NAME = "examples.jsonl"
+PICTURES_FOLDER = "examples"
 
 PRIMARY: Mapping[Task, tuple[str, ...]] = {
     Task.REFERRING_SEGMENTATION: ("gIoU",),
@@ -107,6 +110,14 @@ class Loaded:
     def examples(self) -> list[dict[str, Any]]:
         file = self.folder / EXAMPLES_NAME
         return [json.loads(line) for line in file.read_text("utf-8").splitlines()] if file.exists() else []
+
+    def picture(self, name: str) -> bytes:
+        """The file of an example's image, within bounds; ``name`` is as its line says.
+
+        Raises:
+            MmudError: MM002, MM502 or MM503 when it is not there, no file or too large.
+        """
+        return read_image_bytes(self.folder / PICTURES_FOLDER / Path(name).name)
 
 
 def slug_of(name: str) -> str:
@@ -189,9 +200,22 @@ def check_belongs(board: Board, evaluation: Evaluation) -> None:
 
 
 def write_entry(
-    folder: Path, entry: Entry, evaluation: Evaluation | None, examples: list[dict[str, Any]], force: bool
+    folder: Path,
+    entry: Entry,
+    evaluation: Evaluation | None,
+    examples: list[dict[str, Any]],
+    force: bool,
+    pictures: Mapping[str, bytes] | None = None,
 ) -> Loaded:
     """Write an entry whole: into a folder beside its own, which then takes its name.
+
+    Args:
+        folder: of the leaderboard.
+        entry: the system.
+        evaluation: its figures, where it could be scored.
+        examples: lines of ``examples.jsonl``.
+        force: replace an entry of the same name.
+        pictures: file name -> image file of an example.
 
     Raises:
         MmudError: MM842 when there is one of this name and ``force`` is off.
@@ -208,6 +232,9 @@ def write_entry(
         (partial / EXAMPLES_NAME).write_text(
             "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in examples), "utf-8"
         )
+    for name, data in (pictures or {}).items():
+        (partial / PICTURES_FOLDER).mkdir(exist_ok=True)
+        (partial / PICTURES_FOLDER / name).write_bytes(data)
     write_json(partial / ENTRY_NAME, entry.model_dump(mode="json"))
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
