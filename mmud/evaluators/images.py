@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,7 +26,16 @@ from mmud.evaluators.generation.extractors import (
 )
 from mmud.evaluators.generation.features import size_findings
 from mmud.evaluators.generation.inception_score import SPLITS, inception_score
-from mmud.evaluators.generation.metrics import METRICS, PAIRED, TEXT_METRICS, default_metrics, measure, reported_name
+from mmud.evaluators.generation.metrics import (
+    ALL,
+    METRICS,
+    PAIRED,
+    TEXT_METRICS,
+    default_metrics,
+    measure,
+    metrics_of_sets,
+    reported_name,
+)
 from mmud.evaluators.generation.reference_cache import ReferenceCache
 from mmud.evaluators.generation.resampling import LinearisedEstimate
 from mmud.evaluators.reference_features import read_reference_features
@@ -234,10 +242,9 @@ class GenerationEvaluator(Evaluator):
 
     def _wanted(self, identity: ExtractorIdentity) -> list[str]:
         """The metrics of two sets to be computed: those asked for, or the extractor's own."""
-        chosen = default_metrics(identity, True)
         if self.options.metrics is None:
-            return list(chosen)
-        known = dict.fromkeys(itertools.chain(chosen, ("cmmd", "kid_subsets")))
+            return list(default_metrics(identity, True))
+        known = metrics_of_sets([ALL], identity, True)
         return [name for name in known if reported_name(name, identity) in self.options.metrics]
 
     def _add_clip_rows(

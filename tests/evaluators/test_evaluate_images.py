@@ -196,6 +196,28 @@ def test_the_inception_score_is_that_of_the_generated_images(made: Any, generate
     assert rescore(found.rows).scores["tasks"] == found.scores["tasks"]
 
 
+def test_all_is_what_the_extractor_can_give(made: Any, generated: Path, tmp_path: Path, capsys: Any) -> None:
+    of_sets = {"frechet_distance", "kid", "kid_subsets", "cmmd"}
+    arguments, _ = folders_with_captions(made, generated, tmp_path)
+    texts = ["--captions", str(tmp_path / "captions.jsonl")]
+    for extractor, given, more in (
+        ("quarters", [], set()),
+        ("classes", [], {"inception_score"}),
+        ("reader", [], set()),
+        ("reader", texts, {"clip_score", "clip_similarity"}),
+    ):
+        changed = [extractor if word == "reader" else word for word in arguments]
+        assert run([*changed, "--metrics", "all", *given]) == 0
+        assert json.loads(capsys.readouterr().out)["metrics"].keys() == of_sets | more
+    evaluated = score(made, generated, "classes", metrics=["all"]).scores["tasks"][GENERATION]["metrics"]
+    assert evaluated.keys() == of_sets | {"inception_score", "feature_mae", "feature_cosine"}
+    for name in ("a", "b"):
+        np.save(tmp_path / f"{name}.npy", np.random.default_rng(ord(name)).normal(size=(12, 3)))
+    files = [str(tmp_path / "a.npy"), str(tmp_path / "b.npy")]
+    assert run(["metric", "features", *files, "--metrics", "all", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"].keys() == of_sets
+
+
 @pytest.mark.parametrize("metric", ["inception_score", "clip_score", "clip_similarity", "fid"])
 def test_what_an_extractor_cannot_give_is_refused_as_in_metric_images(
     made: Any, generated: Path, metric: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -24,7 +24,8 @@ from mmud.evaluators.generation.extractors import (
     sources_of_folder,
 )
 from mmud.evaluators.generation.image_captions import captions_of, stem_of
-from mmud.evaluators.generation.metrics import TEXT_METRICS, default_metrics
+from mmud.evaluators.generation.inception_score import SPLITS
+from mmud.evaluators.generation.metrics import ALL, TEXT_METRICS, metrics_of_sets
 from mmud.evaluators.generation.scores import (
     DEFAULT_BOOTSTRAP,
     Bootstrap,
@@ -99,7 +100,7 @@ def score_images(
     """Compare generated images (A) with reference images (B).
 
     ``inception_score`` may be among the metrics where the extractor gives class probabilities; it is of A alone. So are CLIP
-    scores, where A's captions are given: both are reported, or those among the metrics.
+    scores, where A's captions are given: both are reported, or those among the metrics. "all" is all of what can be had.
 
     Raises:
         MmudError: as the extractor and ``score_features``; MM872 for an Inception Score by an extractor without classes, or
@@ -107,7 +108,11 @@ def score_images(
     """
     if paired and len(a) != len(b):
         raise MmudError(codes.NOT_PAIRED, f"{len(a)} images against {len(b)}")
-    names = tuple(metrics or default_metrics(extractor.identity, paired))
+    names = metrics_of_sets(metrics, extractor.identity, paired)
+    if metrics and ALL in metrics:
+        # What the extractor cannot give was not named, so it is no reason to refuse the rest.
+        names += ("inception_score",) if hasattr(extractor, "probabilities") and len(a) >= SPLITS else ()
+        names += () if captions is None else TEXT_METRICS
     of_text = [name for name in TEXT_METRICS if (name in names if metrics else captions is not None)]
     if of_text and captions is None:
         message = f"{of_text[0]} compares images with captions, and none are given"
@@ -164,7 +169,7 @@ def score_image_folders(
         b: The reference images.
         extractor: A name, set up with ``options``, or an extractor.
         options: Weights, mode, bounds.
-        metrics: Names from ``METRICS``; ``default_metrics`` when left out.
+        metrics: Names from ``METRICS``; ``default_metrics`` when left out; "all" for what the extractor can give.
         captions: Of A's images, by name without suffix, for CLIP scores; see `read_image_captions`.
         paired: Images of one path (without its suffix) belong together.
         bootstrap: How intervals are made.

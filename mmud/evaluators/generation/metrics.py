@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -49,6 +49,9 @@ METRICS: Mapping[str, Metric] = {
 TEXT_METRICS = ("clip_score", "clip_similarity")
 """The metrics of an image and its caption."""
 
+ALL = "all"
+"""In the place of names: every metric that there is."""
+
 PAIRED = frozenset({"feature_mae", "feature_cosine", *TEXT_METRICS})
 """The metrics that need row i of A to belong with row i of B."""
 
@@ -61,6 +64,14 @@ def default_metrics(identity: ExtractorIdentity, paired: bool) -> tuple[str, ...
     if paired:
         names += ["feature_mae", "feature_cosine"]
     return tuple(names)
+
+
+def metrics_of_sets(names: Sequence[str] | None, identity: ExtractorIdentity, paired: bool) -> tuple[str, ...]:
+    """The names that were asked for; the usual ones for none, and the costly ones besides for "all"."""
+    usual = default_metrics(identity, paired)
+    if names and ALL in names:
+        return tuple(dict.fromkeys((*usual, "cmmd", "kid_subsets")))
+    return tuple(names or usual)
 
 
 def reported_name(name: str, identity: ExtractorIdentity) -> str:

@@ -22,7 +22,7 @@ from mmud.evaluators.generation.features import (
     size_findings,
 )
 from mmud.evaluators.generation.inception_score import SPLIT_SEED, SPLITS, inception_score
-from mmud.evaluators.generation.metrics import Measured, default_metrics, measure, reported_name, row_mean
+from mmud.evaluators.generation.metrics import Measured, measure, metrics_of_sets, reported_name, row_mean
 from mmud.evaluators.generation.resampling import draw_weights
 from mmud.evaluators.signatures import signature
 from mmud.evaluators.statistics.bootstrap import CONFIDENCE, METHOD, REPLICATES, interval
@@ -103,7 +103,7 @@ def score_features(
     Args:
         a: The generated images' features, shape (n, d).
         b: The reference images', shape (m, d).
-        metrics: Names from ``METRICS``; ``default_metrics`` when left out.
+        metrics: Names from ``METRICS``; ``default_metrics`` when left out; "all" adds the costly ones.
         identity: What made the features; decides whether the Fréchet distance is called FID.
         paired: Row i of A belongs with row i of B (its prediction and its reference). They are then drawn together.
         groups_a: The cluster of each row of A, drawn as one; each row by itself when left out.
@@ -121,7 +121,7 @@ def score_features(
     at_least(len(second), 2, "B")
     if paired and len(first) != len(second):
         raise MmudError(codes.NOT_PAIRED, f"A has {len(first)} rows and B has {len(second)}")
-    names = {name: reported_name(name, identity) for name in metrics or default_metrics(identity, paired)}
+    names = {name: reported_name(name, identity) for name in metrics_of_sets(metrics, identity, paired)}
     order_a = canonical_order(first, second) if paired else canonical_order(first)
     order_b = order_a if paired else canonical_order(second)
     first, second = first[order_a], second[order_b]
