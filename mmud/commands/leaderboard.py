@@ -8,6 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from mmud.commands.common import Console, ForceFlag, JsonFlag, QuietFlag, SeedOption
+from mmud.commands.evaluate import (
+    AcceptHashOption,
+    DeviceOption,
+    ExifFlag,
+    ExtractorOption,
+    ModeOption,
+    NoCacheFlag,
+    ReferenceOption,
+    WeightsOption,
+)
 from mmud.errors import ExitCode
 
 BoardArgument = Annotated[Path, typer.Argument(metavar="BOARD", help="The leaderboard's folder.")]
@@ -29,11 +39,14 @@ def add(
     match: Annotated[str, typer.Option(metavar="hungarian|tag", help="Of a new leaderboard.")] = "hungarian",
     title: Annotated[str | None, typer.Option(help="Title of a new leaderboard; the dataset's name otherwise.")] = None,
     name: Annotated[str | None, typer.Option(help="Of the system, where the submission names none.")] = None,
-    extractor: Annotated[str | None, typer.Option(help="What makes features of images; see `mmud plugins`.")] = None,
-    weights: Annotated[str | None, typer.Option(metavar="PATH", help="The extractor's network.")] = None,
-    reference_features: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The real images' features, as JSON lines.")
-    ] = None,
+    extractor: ExtractorOption = None,
+    weights: WeightsOption = None,
+    mode: ModeOption = None,
+    accept_hash: AcceptHashOption = None,
+    device: DeviceOption = "cpu",
+    exif: ExifFlag = False,
+    no_cache: NoCacheFlag = False,
+    reference_features: ReferenceOption = None,
     allow_partial: Annotated[bool, typer.Option(help="Score what is there; the entry does not rank.")] = False,
     force: ForceFlag = False,
     json: JsonFlag = False,
@@ -44,8 +57,16 @@ def add(
 
     console = Console(json, quiet)
     dataset = Dataset(data)
-    reference = None if reference_features is None else str(reference_features)
-    given = {"extractor": extractor, "weights": weights, "reference_features": reference}
+    given = {
+        "extractor": extractor,
+        "weights": weights,
+        "mode": mode,
+        "accept_hash": accept_hash,
+        "device": device,
+        "exif": exif,
+        "cache": not no_cache,
+        "reference_features": reference_features,
+    }
     extras: dict[str, dict[str, Any]] = {
         "generation": {key: value for key, value in given.items() if value is not None}
     }

@@ -20,6 +20,7 @@ from PIL import Image, PngImagePlugin
 
 from mmud.baselines.floors.labels import Oracle
 from mmud.baselines.predicting import write_predictions
+from mmud.cli import run
 from mmud.dataset.build import build
 from mmud.dataset.recipe import Recipe
 from mmud.dataset.store import Dataset
@@ -38,7 +39,9 @@ class Colours:
 
     def __init__(self, options: extractors.ExtractorOptions) -> None:
         self.limits = options.limits
-        self.identity = extractors.ExtractorIdentity("colours", "none", None, "plain")
+        self.identity = extractors.ExtractorIdentity(
+            "colours", "none", None, extractors.mode_label("plain", options.limits)
+        )
 
     def extract(self, sources: Any, progress: Any = None) -> np.ndarray:
         return np.stack([colours(source.pixels(self.limits)) for source in sources])
@@ -168,6 +171,23 @@ def test_large_images_are_brought_down(dataset: Dataset, submission: Path, tmp_p
     sizes = {read(one).shape[:2] for one in (loaded.folder / "examples").iterdir()}
     assert (480, 720) in sizes
     assert max(side for size in sizes for side in size) == 720
+
+
+def test_the_command_line_turns_images_as_they_were_scored(
+    dataset: Dataset, submission: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = sorted((submission / "images").iterdir())[0]
+    upright = read(path)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be seen, turn the stored pixels clockwise by a quarter (TIFF 6.0, Orientation)
+    Image.fromarray(np.rot90(upright)).save(path, "PNG", exif=exif)
+    shared = ["leaderboard", "add", str(tmp_path / "board"), str(submission), "--data", str(dataset.path), "--json"]
+    for given, shown in (([], np.rot90(upright)), (["--exif", "--force"], upright)):
+        assert run([*shared, "--extractor", "colours", "--no-cache", *given]) == 0
+        folder = Path(json.loads(capsys.readouterr().out)["entry"])
+        pictures = [read(one) for one in (folder / "examples").iterdir()]
+        assert any(one.shape == shown.shape and (one == shown).all() for one in pictures)
+        assert ("plain+exif" in (folder / "scores.json").read_text("utf-8")) == ("--exif" in given)
 
 
 def test_features_without_images_say_so(dataset: Dataset, submission: Path, tmp_path: Path) -> None:
