@@ -61,8 +61,8 @@ def decode_runs(counts: Sequence[bytes], pixels: Sequence[int] | Int64) -> RunBa
     problems: dict[int, str] = {}
 
     def report(positions: Int64, ends: Int64, message: str) -> None:
-        for index in np.unique(np.searchsorted(ends, positions, side="right")):
-            problems.setdefault(int(index), message)
+        for index in sorted(set(np.searchsorted(ends, positions, side="right").tolist())):
+            problems.setdefault(index, message)
 
     report(np.flatnonzero(text > 63), text_ends, "a character outside the alphabet of compressed counts")
     last = (text & 0x20) == 0

@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mmud.annotations.provenance import EDITS, LABELS, label_origins
+from mmud.dataset.arrow_buffers import containing, elements_of, lengths_of, strings_of
 from mmud.dataset.store import Dataset
 from mmud.records import Task
 
@@ -54,26 +55,24 @@ class Contents:
 
     def add(self, split: str, table: pa.RecordBatch) -> None:
         """Count further rows of a split; columns that are not looked at may be there."""
-        sources = np.asarray(pc.fill_null(table.column("source"), "").to_numpy(zero_copy_only=False), dtype=object)
+        sources = strings_of(table.column("source"))
+        licenses = strings_of(table.column("license"))
         figures = _figures(table)
-        for source in np.unique(sources).tolist():
-            rows = sources == source
+        named = sorted(set(sources))
+        for source in named:
+            rows = np.array([one == source for one in sources]) if len(named) > 1 else np.ones(len(sources), dtype=bool)
             counts = self.counts.setdefault((split, source), Counter())
             counts["samples"] += int(rows.sum())
             for name, values in figures.items():
                 counts[name] += int(values[rows].sum())
-            licenses = pc.fill_null(table.column("license"), "").filter(pa.array(rows))
-            tally = self.licenses.setdefault(source, Counter())
-            for entry in pc.value_counts(licenses).to_pylist():
-                tally[entry["values"]] += entry["counts"]
+            self.licenses.setdefault(source, Counter()).update(compress(licenses, rows.tolist()))
         self._add_origins(table.column("provenance"))
 
     def _add_origins(self, provenance: pa.Array) -> None:
         """Count who made which label; only rows that say so are parsed."""
-        said = provenance.filter(pc.fill_null(pc.match_substring(provenance, f'"{LABELS}"'), False))
-        for text in said.to_pylist():
+        for row in np.flatnonzero(containing(provenance, f'"{LABELS}"')).tolist():
             try:
-                found = json.loads(text)
+                found = json.loads(provenance[row].as_py())
             except ValueError:
                 # That provenance is no JSON is for `mmud validate` to say.
                 continue
@@ -98,28 +97,20 @@ def look(dataset: Dataset) -> Contents:
 
 def _figures(table: pa.RecordBatch) -> dict[str, NDArray[Any]]:
     """An array a figure, one number a sample."""
-    filled = {name: _filled(table.column(name)) for name in ("caption", "question", "answer")}
+    filled = {name: lengths_of(table.column(name), 0) > 0 for name in ("caption", "question", "answer")}
     objects = table.column("objects")
-    phrases = objects.flatten().field("phrases")
-    owners = pc.list_parent_indices(objects).to_numpy(zero_copy_only=False)
-    lengths = pc.fill_null(pc.list_value_length(phrases), 0).to_numpy(zero_copy_only=False)
-    phrases_of = np.bincount(owners, weights=lengths, minlength=table.num_rows).astype(np.int64)
-    named = np.bincount(owners, weights=lengths > 0, minlength=table.num_rows) > 0
-    tagged = pc.fill_null(pc.match_substring(table.column("answer"), "<LCL-"), False).to_numpy(zero_copy_only=False)
+    total = table.num_rows
+    counts = lengths_of(objects, 0)
+    owners = np.repeat(np.arange(total), counts)
+    lengths = lengths_of(elements_of(objects).field("phrases"), 0)
     return {
-        "objects": np.bincount(owners, minlength=table.num_rows),
-        "phrases": phrases_of,
+        "objects": counts,
+        "phrases": np.bincount(owners, weights=lengths, minlength=total).astype(np.int64),
         "captions": filled["caption"],
         "questions": filled["question"],
         "answers": filled["answer"],
-        Task.REFERRING_SEGMENTATION: named,
-        Task.REASONING_SEGMENTATION: filled["question"] & np.asarray(tagged, dtype=bool),
+        Task.REFERRING_SEGMENTATION: np.bincount(owners, weights=lengths > 0, minlength=total) > 0,
+        Task.REASONING_SEGMENTATION: filled["question"] & containing(table.column("answer"), "<LCL-"),
         Task.CAPTIONING: filled["caption"],
         Task.GENERATION: filled["caption"],
     }
-
-
-def _filled(texts: pa.Array) -> NDArray[np.bool_]:
-    return np.asarray(
-        pc.greater(pc.fill_null(pc.binary_length(texts), 0), 0).to_numpy(zero_copy_only=False), dtype=bool
-    )

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from mmud.dataset.arrow_buffers import elements_of, lengths_of, present, text_of, values_of
 from mmud.dataset.schema import ANNOTATION_COLUMNS
 from mmud.dataset.store import BATCH_ROWS, Dataset
 
@@ -27,8 +27,9 @@ class _Leaf:
         self.digest.update(content)
 
     def update_nulls(self, array: pa.Array) -> None:
-        if array.null_count:
-            nulls = np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False)) + self.seen
+        there = present(array)
+        if there is not None:
+            nulls = np.flatnonzero(~there) + self.seen
             self.digest.update(nulls.astype("<i8").data)
         self.seen += len(array)
 
@@ -80,16 +81,15 @@ def _hash_array(path: str, array: pa.Array, leaves: dict[str, _Leaf]) -> None:
         for position, child in enumerate(array.flatten()):
             _hash_array(f"{path}.{kind.field(position).name}", child, leaves)
     elif pa.types.is_list(kind):
-        _leaf(leaves, path).update(_integers(pc.list_value_length(array)))
-        _hash_array(f"{path}[]", array.flatten(), leaves)
+        _leaf(leaves, path).update(_integers(array))
+        _hash_array(f"{path}[]", elements_of(array), leaves)
     elif pa.types.is_string(kind):
-        _leaf(leaves, path).update(_integers(pc.binary_length(array)))
-        _leaf(leaves, f"{path}$").update(_text(_without_nulls(array)))
+        _leaf(leaves, path).update(_integers(array))
+        _leaf(leaves, f"{path}$").update(text_of(array.drop_null() if array.null_count else array))
     else:
         # The positions of nulls have their own stream, so that values and nulls never depend on where a batch ended.
         _leaf(leaves, f"{path}?").update_nulls(array)
-        values = _without_nulls(array).to_numpy(zero_copy_only=False)
-        _leaf(leaves, path).update(np.ascontiguousarray(values).data)
+        _leaf(leaves, path).update(np.ascontiguousarray(values_of(array)).data)
 
 
 def _leaf(leaves: dict[str, _Leaf], path: str) -> _Leaf:
@@ -99,19 +99,6 @@ def _leaf(leaves: dict[str, _Leaf], path: str) -> _Leaf:
     return found
 
 
-def _without_nulls(array: pa.Array) -> pa.Array:
-    return array.drop_null() if array.null_count else array
-
-
-def _integers(lengths: pa.Array) -> memoryview:
+def _integers(array: pa.Array) -> memoryview:
     """Lengths as little-endian numbers, -1 for null."""
-    filled = pc.fill_null(lengths, -1) if lengths.null_count else lengths
-    return np.ascontiguousarray(filled.to_numpy(zero_copy_only=False), dtype="<i4").data
-
-
-def _text(array: pa.Array) -> memoryview:
-    data = array.buffers()[2]
-    if not len(array) or data is None:
-        return memoryview(b"")
-    offsets = np.frombuffer(array.buffers()[1], dtype=np.int32)[array.offset : array.offset + len(array) + 1]
-    return memoryview(data)[int(offsets[0]) : int(offsets[-1])]
+    return np.ascontiguousarray(lengths_of(array, -1), dtype="<i4").data

@@ -8,6 +8,8 @@ from typing import Any, overload
 import numpy as np
 import pyarrow as pa
 
+from mmud.dataset.arrow_buffers import lists
+
 
 class ObjectRows(Sequence[dict[str, Any]]):
     """The objects of one sample as a part of an array that holds those of many.
@@ -72,10 +74,8 @@ def objects_array(cells: Sequence[Any], kind: pa.ListType) -> pa.Array:
             pieces.append(pa.array([one for some in cells[start:end] for one in some], kind.value_type))
         lengths += map(len, cells[start:end])
         start = end
-    offsets = np.zeros(len(lengths) + 1, np.int32)
-    np.cumsum(lengths, out=offsets[1:])
     values = pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)
-    return pa.ListArray.from_arrays(pa.array(offsets), values, type=kind)
+    return lists(np.array(lengths), values, kind)
 
 
 def _goes_on(cell: Any, values: pa.StructArray, last: int) -> bool:

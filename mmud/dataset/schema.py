@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from mmud.dataset.arrow_buffers import struct, texts, whole_numbers
 from mmud.dataset.object_rows import objects_array
 
 COLUMNS = (
@@ -42,6 +43,9 @@ OBJECT = pa.struct(
         ("ann_id", pa.int64()),
     ]
 )
+
+
+_LINK = {"bytes", "path"}
 
 
 def _features(kind: pa.DataType) -> Any:
@@ -82,8 +86,20 @@ def record_batch(rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
     It is what ``pa.RecordBatch.from_pylist`` makes of them, in half the time: the rows are walked column by column.
     """
     kinds = schema()
-    columns = [
-        (objects_array if field.name == "objects" else pa.array)([row[field.name] for row in rows], field.type)
-        for field in kinds
-    ]
+    columns = [_column(field, [row[field.name] for row in rows]) for field in kinds]
     return pa.RecordBatch.from_arrays(columns, schema=kinds)
+
+
+def _column(field: pa.Field, cells: list[Any]) -> pa.Array:
+    kind = field.type
+    if field.name == "objects":
+        return objects_array(cells, kind)
+    if pa.types.is_string(kind):
+        return texts(cells)
+    if pa.types.is_integer(kind):
+        return whole_numbers(cells, kind)
+    if field.name == "image" and all(
+        type(cell) is dict and cell.keys() == _LINK and cell["bytes"] is None for cell in cells
+    ):
+        return struct(kind, [pa.nulls(len(cells), pa.binary()), texts([cell["path"] for cell in cells])])
+    return pa.array(cells, kind)

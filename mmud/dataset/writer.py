@@ -109,10 +109,9 @@ def write_shard(
             writer.write_batch(batch, row_group_size=ROW_GROUP[images])
             if watch is not None:
                 watch(batch)
-            for row in group:
-                tally = counts.setdefault(row["source"], Counter())
-                tally["samples"] += 1
-                tally["objects"] += len(row["objects"])
+            for source, samples in Counter([row["source"] for row in group]).items():
+                objects = sum(len(row["objects"]) for row in group if row["source"] == source)
+                counts.setdefault(source, Counter()).update(samples=samples, objects=objects)
             total += len(group)
     return total, sha256_of(path), {source: dict(tally) for source, tally in counts.items()}
 

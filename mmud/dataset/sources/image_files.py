@@ -10,12 +10,12 @@ from mmud import codes
 from mmud.dataset.sources.plain_json import encodable, shown
 from mmud.errors import Finding, Place
 
-LAST_PART = str.maketrans("\\", "/")
-
 
 def file_name_of(path: str) -> str:
     """The last part of a path, written in the Windows or the POSIX way."""
-    return path.translate(LAST_PART).rpartition("/")[2]
+    if "\\" in path:
+        path = path.replace("\\", "/")
+    return path[path.rfind("/") + 1 :]
 
 
 def stem_of(name: str) -> str:
@@ -56,7 +56,7 @@ class ImageFiles:
         for prefix, names in self._directly():
             if name in names:
                 return prefix + name
-        relative = name.translate(LAST_PART)
+        relative = name.replace("\\", "/")
         parts = PurePosixPath(relative).parts
         # A name from a stranger: no NUL, no half characters, no way up or out.
         if not parts or "\0" in name or not _storable(name):

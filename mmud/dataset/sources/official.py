@@ -6,10 +6,10 @@ where.
 
 from __future__ import annotations
 
-import json
 import marshal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -38,9 +38,6 @@ FORMS = ("{split}_withlength.pkl", "{split}.pkl")
 
 
 _NOWHERE = Place()
-
-_PROVENANCE = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
-"""As `mmud.records.Sample.to_row` writes it."""
 
 
 @dataclass(slots=True)
@@ -249,9 +246,6 @@ class OfficialSource(Source):
         name = file_name_of(whole)
         findings: list[Finding] = []
         path = located(self._images, name, item.key, findings)
-        official = {"index": payload.index, "caption_len": caption_length, "enriched_text_len": text_length}
-        if name != whole or path is None:
-            official["path"] = encodable(whole)
         odd = []
         if "\\" in whole:
             odd.append((codes.WINDOWS_FOLDER, f"image path {shown(whole)}"))
@@ -274,7 +268,9 @@ class OfficialSource(Source):
             "answer": usual.answer,
             "objects": usual.objects,
             "license": "",
-            "provenance": _PROVENANCE({"group": item.group, "official": official}),
+            "provenance": _provenance(
+                item.group, payload.index, caption_length, text_length, whole if name != whole or path is None else None
+            ),
         }
         return ConvertedRow(row, findings)
 
@@ -297,6 +293,15 @@ class OfficialSource(Source):
     def describe(self) -> dict[str, Any]:
         made_by = "captions, questions and answers drafted by a GPT-4-class model, filtered and tagged by hand"
         return description(self.name, "", self._files.values(), annotators=made_by)
+
+
+def _provenance(group: str, index: int, caption_length: int, text_length: int, path: str | None) -> str:
+    """As `mmud.records.Sample.to_row` writes it, with sorted keys."""
+    more = "" if path is None else f', "path": {encode_basestring(encodable(path))}'
+    return (
+        f'{{"group": {encode_basestring(group)}, "official": {{"caption_len": {caption_length}, '
+        f'"enriched_text_len": {text_length}, "index": {index}{more}}}}}'
+    )
 
 
 def _image_id(name: str) -> str:

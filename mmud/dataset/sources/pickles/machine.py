@@ -82,13 +82,15 @@ def _run(state: State) -> Iterator[Batch]:
             values: Any = []
             if state.root is None and not stack and not marks:
                 state.root = values
-            elif data[position : position + 3] == b"\x94(G":
+            elif (
                 # MEMOIZE, MARK, floats, APPENDS: a polygon or a box, most of a file, in one piece.
-                if (found := float_list(data, position + 2, window.end, state.packed)) is not None:
-                    memo[slots], position = found
-                    stack.append(memo[slots])
-                    slots += 1
-                    continue
+                data[position : position + 3] == b"\x94(G"
+                and (found := float_list(data, position + 2, window.end, state.packed)) is not None
+            ):
+                memo[slots], position = found
+                stack.append(memo[slots])
+                slots += 1
+                continue
             stack.append(values)
             if data[position] == 0x94:
                 memo[slots] = values
@@ -131,7 +133,9 @@ def _run(state: State) -> Iterator[Batch]:
         elif opcode == 0x4D:  # BININT2
             stack.append(data[position] | data[position + 1] << 8)
             position += 2
-        elif opcode == 0x58 and (end := position + 4 + _length(data, position)[0]) <= soft_end:  # BINUNICODE in the window
+        elif (
+            opcode == 0x58 and (end := position + 4 + _length(data, position)[0]) <= soft_end
+        ):  # BINUNICODE in the window
             stack.append(data[position + 4 : end].decode("utf-8", "surrogatepass"))
             position = end
         elif opcode == 0x74:  # TUPLE

@@ -137,8 +137,15 @@ def fetched_slots(stream: BinaryIO, size: int) -> NDArray[np.int64]:
         numbers = np.frombuffer(window, np.uint8)
         at = np.flatnonzero(numbers[:-4] == ord("j"))
         slots = sum(numbers[at + 1 + byte].astype(np.int64) << (8 * byte) for byte in range(4))
-        found.append(np.unique(np.asarray(slots)[np.asarray(slots) < size]))
+        found.append(_distinct(np.asarray(slots)[np.asarray(slots) < size]))
         if text_protocol:
             found.append(np.array([int(match[1]) for match in _GET_LINE.finditer(window)], dtype=np.int64))
         rest = window[-16:]
-    return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
+    return _distinct(np.concatenate(found)) if found else np.empty(0, np.int64)
+
+
+def _distinct(slots: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sorted, each once; ``numpy.unique`` imports ``numpy.ma`` for it."""
+    slots = np.sort(slots)
+    distinct: NDArray[np.int64] = slots[np.diff(slots, prepend=-1) != 0]
+    return distinct

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pycocotools import _mask as coco
 
 from mmud.annotations.runs import decode_runs
+from mmud.dataset.arrow_buffers import encoded_texts, lists, numbers, struct, texts
 from mmud.dataset.object_rows import ObjectRows
 from mmud.dataset.schema import OBJECT
 from mmud.dataset.sources.object_masks import BATCH, FURTHEST, Size, box_arrays_disagree
@@ -152,13 +153,13 @@ class _Block:
         self._own[objects] = np.stack([left, top, right - left, bottom - top], axis=1)
         heights, widths = np.array(shapes.sizes).T
         inside = (left >= 0) & (top >= 0) & (right <= widths) & (bottom <= heights)
-        polygons = np.split(values, ends[:-1])
+        polygons = [values[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
         by_size: dict[Size, list[int]] = {}
         for number in np.flatnonzero(usable).tolist():
             by_size.setdefault(shapes.sizes[number], []).append(number)
-        for (height, width), numbers in by_size.items():
-            for first in range(0, len(numbers), BATCH):
-                some = numbers[first : first + BATCH]
+        for (height, width), usable_ones in by_size.items():
+            for first in range(0, len(usable_ones), BATCH):
+                some = usable_ones[first : first + BATCH]
                 rles = coco.frPoly([polygons[number] for number in some], height, width)
                 beyond = [place for place, number in enumerate(some) if not inside[number]]
                 self._keep([shapes.objects[number] for number in some], rles, beyond)
@@ -171,9 +172,9 @@ class _Block:
         runs = decode_runs(shapes.content, [height * width for height, width in shapes.sizes])
         unusable = runs.loose | runs.problems.keys()
         odd[[shapes.objects[number] for number in unusable]] = True
-        numbers = [number for number in range(len(shapes.objects)) if number not in unusable]
-        for first in range(0, len(numbers), BATCH):
-            some = numbers[first : first + BATCH]
+        canonical = [number for number in range(len(shapes.objects)) if number not in unusable]
+        for first in range(0, len(canonical), BATCH):
+            some = canonical[first : first + BATCH]
             rles = [{"size": list(shapes.sizes[number]), "counts": shapes.content[number]} for number in some]
             self._keep([shapes.objects[number] for number in some], rles, range(len(some)))
 
@@ -206,38 +207,32 @@ class _Block:
         total = len(self._owners)
         drawn = np.zeros(total, dtype=bool)
         drawn[self._polygons.objects] = True
-        polygons = _lists(np.diff(self._ends, prepend=0), pa.array(self._values), OBJECT.field("polygons").type.value_type)
-        sizes = np.array(self._sizes, dtype=np.int32).ravel()
-        segmentation = OBJECT.field("segmentation").type
-        columns = {
-            "phrases": _lists(
-                np.fromiter(map(len, self._phrases), np.int64, total),
-                pa.array(list(chain.from_iterable(self._phrases)), pa.string()),
-                OBJECT.field("phrases").type,
-            ),
-            "segmentation": pa.StructArray.from_arrays(
-                [
-                    _lists(np.full(total, 2), pa.array(sizes), segmentation.field("size").type),
-                    pa.array(self._counts, pa.binary()).cast(pa.string()),
-                ],
-                fields=list(segmentation),
-            ),
-            "polygons": _lists(drawn.astype(np.int64), polygons, OBJECT.field("polygons").type, ~drawn),
-            "bbox": _lists(np.full(total, 4), pa.array(self._box_array.ravel()), OBJECT.field("bbox").type),
-            "area": pa.array(self._areas),
-            "category": pa.array(self._names, pa.string()),
-            "category_id": pa.array(self._ids, pa.int64()),
-            "iscrowd": pa.array(np.zeros(total, dtype=bool)),
-        }
-        absent = [pa.nulls(total, one.type) for one in OBJECT if one.name not in columns]
-        return pa.StructArray.from_arrays([*columns.values(), *absent], fields=list(OBJECT))
+        return struct(
+            OBJECT,
+            [
+                self._phrase_lists(),
+                self._segmentations(),
+                lists(drawn.astype(np.int64), self._outlines(), OBJECT.field("polygons").type, ~drawn),
+                lists(np.full(total, 4), numbers(self._box_array.ravel(), pa.float64()), OBJECT.field("bbox").type),
+                numbers(self._areas, pa.float64()),
+                texts(self._names),
+                numbers(np.array(self._ids, dtype=np.int64), pa.int64()),
+                numbers(np.zeros(total, dtype=bool), pa.bool_()),
+                pa.nulls(total, pa.int64()),
+                pa.nulls(total, pa.int64()),
+            ],
+        )
 
+    def _phrase_lists(self) -> pa.ListArray:
+        lengths = np.fromiter(map(len, self._phrases), np.int64, len(self._phrases))
+        return lists(lengths, texts(list(chain.from_iterable(self._phrases))), OBJECT.field("phrases").type)
 
-def _lists(
-    lengths: NDArray[np.int64], values: pa.Array, kind: pa.ListType, absent: NDArray[np.bool_] | None = None
-) -> pa.ListArray:
-    """Lists of these lengths, of which those that are ``absent`` are null."""
-    offsets = np.zeros(len(lengths) + 1, dtype=np.int32)
-    np.cumsum(lengths, out=offsets[1:])
-    mask = None if absent is None else pa.array(absent)
-    return pa.ListArray.from_arrays(pa.array(offsets), values, type=kind, mask=mask)
+    def _segmentations(self) -> pa.StructArray:
+        kind = OBJECT.field("segmentation").type
+        sizes = numbers(np.array(self._sizes, dtype=np.int32).ravel(), pa.int32())
+        counts = encoded_texts(self._counts, b"".join(self._counts))
+        return struct(kind, [lists(np.full(len(self._sizes), 2), sizes, kind.field("size").type), counts])
+
+    def _outlines(self) -> pa.ListArray:
+        kind = OBJECT.field("polygons").type.value_type
+        return lists(np.diff(self._ends, prepend=0), numbers(self._values, pa.float64()), kind)

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmud.dataset.sources import codes
 from mmud.dataset.sources.image_files import file_name_of
+from mmud.dataset.sources.pickles.floats import PackedFloats
 from mmud.dataset.sources.plain_json import shown
 from mmud.errors import MmudError, Place
 
@@ -34,6 +35,8 @@ MAX_TOKENS = 300
 DROPPED_SIGNS = re.compile(r"""[,.:?!"'#@$%/\\&^*]""")
 """Signs for which the official code drops a sample."""
 
+_SEQUENCES = frozenset({list, tuple, PackedFloats})
+
 MOST_OBJECTS = 10_000
 """A record with longer lists is no record: every use of a sample walks over its objects."""
 
@@ -48,7 +51,8 @@ def check_shape(record: Any, place: Place) -> Sequence[Any]:
         raise MmudError(codes.RECORD_SHAPE, f"the record is {shown(record)}, not a tuple of 12", place)
     if not isinstance(record[0], str) or not file_name_of(record[0]).strip():
         raise MmudError(codes.RECORD_SHAPE, f"the record names its image by {shown(record[0])}", place)
-    for field, value in zip(FIELDS, record, strict=False):
-        if isinstance(value, list | tuple) and len(value) > MOST_OBJECTS:
+    for value in record:
+        if type(value) in _SEQUENCES and len(value) > MOST_OBJECTS:
+            field = FIELDS[[one is value for one in record].index(True)]
             raise MmudError(codes.RECORD_SHAPE, f"{field} has {len(value):,} entries", place)
     return record
