@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,19 +20,22 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("demo") / "d"
-    outcome = subprocess.run(
-        [sys.executable, "cli.py", "demo", "--quick", "-o", str(folder), "--json"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert outcome.returncode == 0, outcome.stderr
-    assert json.loads(outcome.stdout) == json.loads((folder / "demo.json").read_bytes())
-    assert all(name in outcome.stderr for name in SYSTEMS)
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        # Every demo has the same dataset, and so the same files in the user's cache, which another process may be clearing.
+        patch.setenv("MMUD_CACHE", str(folder.with_name("cache")))
+        outcome = subprocess.run(
+            [sys.executable, "cli.py", "demo", "--quick", "-o", str(folder), "--json"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert outcome.returncode == 0, outcome.stderr
+        assert json.loads(outcome.stdout) == json.loads((folder / "demo.json").read_bytes())
+        assert all(name in outcome.stderr for name in SYSTEMS)
+        yield folder
 
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
