@@ -17,7 +17,7 @@ from mmud.errors import ExitCode, MmudError
 
 _ORDER = """
 demo build annotate link filter review validate explain stats split leakage export card browse
-evaluate metric compare submit leaderboard train predict plugins doctor
+evaluate metric compare submit leaderboard train predict pretrain plugins doctor
 """
 ORDER = tuple(_ORDER.split())
 """The order in which --help lists the verbs; every module of `mmud.commands` with a function ``register`` is one."""

@@ -187,8 +187,8 @@ class Lesson:
 
 CURRICULUM: Final[tuple[Lesson, ...]] = (
     Lesson(500, (3, 5), Mixture((1, 1, 0), 0.95, 0.0, 112)),
-    Lesson(1200, (3, 5), Mixture((2, 2, 1), 0.6, 0.03, 128)),
-    Lesson(10**9, (4, 5), Mixture((3, 2, 5), 0.3, 0.08, 176)),
+    Lesson(3000, (3, 5), Mixture((2, 2, 1), 0.7, 0.02, 128)),
+    Lesson(10**9, (4, 5), Mixture((3, 1, 4), 0.35, 0.08, 160)),
 )
 _KINDS: Final[tuple[ContextKind, ...]] = ("records", "bags", "grid")
 _TOKENS_A_STEP: Final = 32 * 112

@@ -15,6 +15,7 @@ from mmud.dataset.sources.scenes.language.phrases import PLAIN_WAYS, looks, refe
 from mmud.dataset.sources.scenes.language.questions import Question, ask
 from mmud.dataset.sources.scenes.language.wording import (
     ATTRIBUTE_WORDS,
+    PLACE_FORMS,
     RELATION_FORMS,
     Wording,
     left_to_right,
@@ -23,13 +24,14 @@ from mmud.dataset.sources.scenes.language.wording import (
     sentence,
 )
 from mmud.dataset.sources.scenes.predicates import EXTREMES, Truth
-from mmud.dataset.sources.scenes.queries import Kind
+from mmud.dataset.sources.scenes.predicates import PLACES as REGIONS
+from mmud.dataset.sources.scenes.queries import At, Kind, find
 from mmud.dataset.sources.scenes.stream import Stream
 from mmud.dataset.sources.scenes.vocabulary import ATTRIBUTES
 from mmud.dataset.sources.scenes.world import Scene
 
-PLACES: Final = 16
-"""Steps along a side in which an object's place is given."""
+PLACES: Final = 32
+"""Steps along a side in which an object's place is given: answers list objects from left to right, so ties must be rare."""
 CAPTION_PROMPTS: Final[tuple[str, ...]] = (
     "Describe the picture.",
     "Describe the image in detail.",
@@ -65,10 +67,10 @@ def without_tags(answer: str) -> str:
     return _TAGS.sub("", answer)
 
 
-def place_of(scene: Scene, index: int, steps: int = PLACES) -> tuple[int, int]:
-    """Column and row of an object's centroid on a grid of ``steps`` x ``steps``."""
+def place_of(scene: Scene, index: int) -> tuple[int, int]:
+    """Column and row of an object's centroid on a grid of PLACES x PLACES."""
     thing, config = scene.objects[index - 1], scene.config
-    return thing.x * steps // (config.width * 16), thing.y * steps // (config.height * 16)
+    return thing.x * PLACES // (config.width * 16), thing.y * PLACES // (config.height * 16)
 
 
 def caption_turn(scene: Scene, stream: Stream) -> Turn:
@@ -169,16 +171,40 @@ def _order(drill: _Drill) -> Turn | None:
     return Turn("From left to right?", drill.names(list(drill.scene.view.all)))
 
 
-#: Naming comes twice: everything else rests on it.
-_DRILLS: Final[tuple[Callable[[_Drill], Turn | None], ...]] = (
-    _name,
-    _name,
-    _attribute,
-    _place,
-    _extreme,
-    _all_of,
-    _related,
-    _order,
+def _cell(drill: _Drill) -> Turn | None:
+    return Turn(f"Where is the {drill.looks()}?", sentence(f"in the {drill.scene.view.cell(drill.index)}"))
+
+
+def _region(drill: _Drill) -> Turn | None:
+    place = drill.stream.choice(REGIONS)
+    found = find(At(Kind(), place), drill.scene.view)
+    return None if found is None else Turn(sentence(f"{PLACE_FORMS[place][0]}?"), drill.names(found))
+
+
+def _compare(drill: _Drill) -> Turn | None:
+    """Which of two is further in a direction."""
+    view, stream = drill.scene.view, drill.stream
+    other = 1 + stream.below(len(view.all))
+    asked = stream.choice(tuple(EXTREMES))
+    found = view.extreme(asked, [drill.index, other])
+    if found is None or other == drill.index:
+        return None
+    names = (drill.wording.the(drill.index), drill.wording.the(other))
+    return Turn(sentence(f"{asked}, {names[0]} or {names[1]}?"), sentence(drill.wording.the(found)))
+
+
+#: With how often each is drawn. Naming is learnt first; where things are takes the longest.
+_DRILLS: Final[tuple[tuple[Callable[[_Drill], Turn | None], int], ...]] = (
+    (_name, 2),
+    (_attribute, 1),
+    (_place, 1),
+    (_cell, 1),
+    (_region, 2),
+    (_extreme, 2),
+    (_compare, 2),
+    (_all_of, 2),
+    (_related, 1),
+    (_order, 1),
 )
 
 
@@ -197,8 +223,8 @@ def _everything(scene: Scene, stream: Stream) -> Turn | None:
 
 def drill_turn(scene: Scene, stream: Stream) -> Turn | None:
     """A drill; None when the one drawn does not fit the scene."""
-    if stream.chance(0.35):
+    if stream.chance(0.25):
         return _everything(scene, stream)
     wording = Wording(scene.view, stream, 0.0)
-    make = _DRILLS[stream.below(len(_DRILLS))]
+    make = _DRILLS[stream.weighted([often for _, often in _DRILLS])][0]
     return make(_Drill(scene, stream, wording, 1 + stream.below(len(scene.objects))))

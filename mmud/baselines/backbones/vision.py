@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmud.baselines.backbones.turns import place_of
+from mmud.baselines.backbones.turns import PLACES, place_of
 from mmud.baselines.backbones.world import pretraining_world
 from mmud.dataset.sources.scenes.config import ScenesConfig
 from mmud.dataset.sources.scenes.world import Scene, generate
@@ -30,8 +30,6 @@ SIZE: Final[dict[str, int]] = {
 }
 #: Pixels go from 0..255 to (value / 255 - MEAN) / DEVIATION in every channel.
 MEAN, DEVIATION = 0.5, 0.5
-PLACES: Final = 32
-"""Steps along a side in which a patch is to tell its object's place: finer than the words of the language model."""
 #: Targets of a patch that say nothing of it.
 IGNORED: Final = -100
 
@@ -134,7 +132,7 @@ def patch_targets(scene: Scene, side: int) -> dict[str, np.ndarray]:
         of_objects["shape"].append(config.shapes.index(thing.shape))
         of_objects["texture"].append(config.textures.index(thing.texture))
         of_objects["size"].append(config.sizes.index(thing.size))
-        x, y = place_of(scene, thing.index, PLACES)
+        x, y = place_of(scene, thing.index)
         of_objects["column"].append(x)
         of_objects["row"].append(y)
     targets = {name: np.array(values, dtype=np.int64)[owner] for name, values in of_objects.items()}

@@ -13,7 +13,7 @@ from mmud.baselines.backbones import language  # noqa: E402
 from mmud.baselines.backbones.documents import GRID, Mixture, Writer, grid_shares  # noqa: E402
 from mmud.baselines.backbones.optimisers import hidden_and_rest, make_muon  # noqa: E402
 from mmud.baselines.backbones.tokenizer import build_tokenizer  # noqa: E402
-from mmud.baselines.backbones.turns import drill_turn, place_of  # noqa: E402
+from mmud.baselines.backbones.turns import PLACES, drill_turn, place_of  # noqa: E402
 from mmud.baselines.backbones.world import held_out, tiny_world  # noqa: E402
 from mmud.baselines.training.schedule import Budget  # noqa: E402
 from mmud.baselines.training.trainer import Trainer, TrainingConfig  # noqa: E402
@@ -72,8 +72,8 @@ def test_places_lie_where_the_mask_is():
     for index in range(1, len(scene.objects) + 1):
         rows, columns = np.nonzero(scene.mask(index))
         column, row = place_of(scene, index)
-        assert abs(column - columns.mean() * 16 / scene.owner.shape[1]) <= 1
-        assert abs(row - rows.mean() * 16 / scene.owner.shape[0]) <= 1
+        assert abs(column - columns.mean() * PLACES / scene.owner.shape[1]) <= 1
+        assert abs(row - rows.mean() * PLACES / scene.owner.shape[0]) <= 1
 
 
 def test_company_and_padding_change_no_state(writer, model):
