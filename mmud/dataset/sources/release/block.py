@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pycocotools import _mask as coco
 
+from mmud.annotations.outlines import AT_ONCE, rasterise
 from mmud.annotations.runs import decode_runs
 from mmud.dataset.arrow_buffers import encoded_texts, lists, numbers, struct, texts
 from mmud.dataset.object_rows import ObjectRows
@@ -154,15 +155,16 @@ class _Block:
         heights, widths = np.array(shapes.sizes).T
         inside = (left >= 0) & (top >= 0) & (right <= widths) & (bottom <= heights)
         polygons = [values[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
-        by_size: dict[Size, list[int]] = {}
+        alike: dict[tuple[Size, bool], list[int]] = {}
+        positive = ((left >= 0) & (top >= 0)).tolist()
         for number in np.flatnonzero(usable).tolist():
-            by_size.setdefault(shapes.sizes[number], []).append(number)
-        for (height, width), usable_ones in by_size.items():
-            for first in range(0, len(usable_ones), BATCH):
-                some = usable_ones[first : first + BATCH]
-                rles = coco.frPoly([polygons[number] for number in some], height, width)
-                beyond = [place for place, number in enumerate(some) if not inside[number]]
-                self._keep([shapes.objects[number] for number in some], rles, beyond)
+            alike.setdefault((shapes.sizes[number], positive[number]), []).append(number)
+        for (size, is_positive), all_of_them in alike.items():
+            for first in range(0, len(all_of_them), AT_ONCE):
+                some = all_of_them[first : first + AT_ONCE]
+                drawn = rasterise([polygons[number] for number in some], *size, is_positive)
+                self._keep([shapes.objects[number] for number in some], drawn.counts, drawn.areas)
+                self._box_pixels([shapes.objects[number] for number in some if not inside[number]])
 
     def _read(self, odd: NDArray[np.bool_]) -> None:
         """The areas and boxes of masks that are run lengths already; those that are not in their one form are odd."""
@@ -176,15 +178,20 @@ class _Block:
         for first in range(0, len(canonical), BATCH):
             some = canonical[first : first + BATCH]
             rles = [{"size": list(shapes.sizes[number]), "counts": shapes.content[number]} for number in some]
-            self._keep([shapes.objects[number] for number in some], rles, range(len(some)))
+            objects = [shapes.objects[number] for number in some]
+            self._keep(objects, [shapes.content[number] for number in some], coco.area(rles))
+            self._box_pixels(objects)
 
-    def _keep(self, objects: Sequence[int], rles: Sequence[Any], boxed: Sequence[int]) -> None:
-        """Note masks; ``boxed`` says which of them have no box but that of their pixels."""
-        self._areas[objects] = coco.area(rles)
-        for number, rle in zip(objects, rles, strict=True):
-            self._counts[number] = rle["counts"]
-        if boxed:
-            self._own[[objects[place] for place in boxed]] = coco.toBbox([rles[place] for place in boxed])
+    def _keep(self, objects: Sequence[int], counts: Sequence[bytes], areas: NDArray[Any]) -> None:
+        self._areas[objects] = areas
+        for number, text in zip(objects, counts, strict=True):
+            self._counts[number] = text
+
+    def _box_pixels(self, objects: Sequence[int]) -> None:
+        """Note the boxes of masks that have no other box than that of their pixels."""
+        if objects:
+            rles = [{"size": list(self._sizes[number]), "counts": self._counts[number]} for number in objects]
+            self._own[objects] = coco.toBbox(rles)
 
     def _compare(self, odd: NDArray[np.bool_]) -> None:
         """Find boxes that cannot be used, that lie outside the image, or that are not the masks'."""
