@@ -5,8 +5,8 @@
 DATA is the folder of real data. Human captions of COCO are labels that should stay, so each reason against one is a false alarm
 (but for real slips of the annotators, which count as alarms here). Three sets: the captions of coco_mini one by one, with the
 objects of their image; the same five captions of an image joined, as `mmud build coco --set caption=joined` does; and all
-captions of val2017 without objects. Answers and captions of generated scenes are the fourth. The degenerate results file of COCO's
-captions ("a a a .") is what should be refused. Every filter looks, whatever its usual action.
+captions of val2017 without objects. Answers and captions of generated scenes are the fourth. The degenerate results file of
+COCO's captions ("a a a .") is what should be refused. Every filter looks, whatever its usual action.
 """
 
 from __future__ import annotations
