@@ -32,6 +32,14 @@ def label_origins(provenance: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {str(field): dict(entry) for field, entry in labels.items() if isinstance(entry, Mapping)}
 
 
+def editors(origin: Mapping[str, Any]) -> set[str]:
+    """Who changed a label since it was made: reviewers by name, and rules such as ``mmud filter``. A nameless one is empty."""
+    edits = origin.get(EDITS)
+    if not isinstance(edits, list):
+        return set()
+    return {str(edit.get("by", "")) for edit in edits if isinstance(edit, Mapping)}
+
+
 def with_origin(provenance: Mapping[str, Any], fields: Iterable[str], origin: Mapping[str, Any]) -> dict[str, Any]:
     """The provenance after these fields were made anew; what was known of the old ones is gone with them."""
     return {**provenance, LABELS: {**label_origins(provenance), **{field: dict(origin) for field in fields}}}

@@ -30,6 +30,7 @@ _TASK_NOTES = {
 }
 _MOST_LICENSES = 12
 _MOST_FILES = 40
+_MOST_EDITORS = 40
 
 
 def render_card(dataset: Dataset, contents: Contents | None = None) -> str:
@@ -195,14 +196,29 @@ def _provenance(manifest: Manifest, contents: Contents) -> str:
 
 
 def _label_origins(contents: Contents) -> list[str]:
-    """Labels that no source brought: who made them, and how many were changed since."""
-    if not contents.origins and not contents.edited.total():
-        return []
-    rows = [[*map(_cell, origin), f"{count:,}"] for origin, count in sorted(contents.origins.items())]
-    lines = ["", "Labels that were made for this dataset, by machine where nothing else is said:", ""] if rows else []
-    lines += [_table(["label", "annotator", "model", "prompt", "labels"], rows, right=(4,))] if rows else []
-    changed = [f"{label} {count:,}" for label, count in sorted(contents.edited.items()) if count]
-    return [*lines, *(["", f"Changed by people since: {', '.join(changed)}."] if changed else [])]
+    """Labels that no source brought: who made them and when, and who changed how many since."""
+    lines: list[str] = []
+    if contents.origins:
+        rows = [
+            [*map(_cell, origin), _days(contents.spans[origin]), f"{count:,}"]
+            for origin, count in sorted(contents.origins.items())
+        ]
+        lines += ["", "Labels that were made for this dataset, by machine where nothing else is said:", ""]
+        lines += [_table(["label", "annotator", "model", "prompt", "made", "labels"], rows, right=(5,))]
+    if contents.edited:
+        changes = sorted(contents.edited.items())
+        rows = [[_cell(label), _cell(name) or "(not said)", f"{count:,}"] for (label, name), count in changes]
+        lines += ["", "Labels that were changed since, by people or by rules (`mmud link`, `mmud filter`):", ""]
+        lines += [_table(["label", "changed by", "labels"], rows[:_MOST_EDITORS], right=(2,))]
+        if len(rows) > _MOST_EDITORS:
+            lines += ["", f"and {len(rows) - _MOST_EDITORS:,} more."]
+    return lines
+
+
+def _days(span: tuple[str, str]) -> str:
+    """The days of two times in ISO 8601."""
+    first, last = (_cell(time[:10]) for time in span)
+    return first if first == last else f"{first} to {last}"
 
 
 def _files(files: Any) -> Iterable[tuple[str, str]]:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mmud.annotations.provenance import EDITS, LABELS, label_origins
+from mmud.annotations.provenance import LABELS, editors, label_origins
 from mmud.dataset.arrow_buffers import containing, elements_of, lengths_of, strings_of
 from mmud.dataset.store import Dataset
 from mmud.records import Task
@@ -33,13 +33,15 @@ class Contents:
         counts: (split, source) -> samples, objects, phrases, captions, questions, answers, and samples that can serve each task.
         licenses: source -> the images' licences, with how many samples have each.
         origins: (label, annotator, model, prompt) -> how many labels were made by it, of those that the sources did not bring.
-        edited: label -> how many were changed since.
+        spans: the same key -> the first and the last time at which one was made, as the provenance writes it.
+        edited: (label, by) -> how many were changed since, by a person or by a rule.
     """
 
     counts: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
     licenses: dict[str, Counter[str]] = field(default_factory=dict)
     origins: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
-    edited: Counter[str] = field(default_factory=Counter)
+    spans: dict[tuple[str, str, str, str], tuple[str, str]] = field(default_factory=dict)
+    edited: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def total(self, split: str | None = None, source: str | None = None) -> Counter[str]:
         """The sum over splits, sources, or both."""
@@ -79,8 +81,12 @@ class Contents:
             for label, origin in label_origins(found if isinstance(found, dict) else {}).items():
                 if "annotator" in origin:
                     annotator, model, prompt = (str(origin.get(key, "")) for key in ("annotator", "model", "prompt"))
-                    self.origins[label, annotator, model, prompt] += 1
-                self.edited[label] += bool(origin.get(EDITS))
+                    key = label, annotator, model, prompt
+                    self.origins[key] += 1
+                    time = str(origin.get("time", ""))
+                    first, last = self.spans.get(key, (time, time))
+                    self.spans[key] = min(first, time), max(last, time)
+                self.edited.update((label, name) for name in editors(origin))
 
 
 def look(dataset: Dataset) -> Contents:

@@ -103,13 +103,21 @@ def test_later_annotators_keep_what_earlier_ones_said(service: Service, silent: 
     summary = json.loads((second / "annotation.json").read_bytes())
     assert (summary["annotator"], summary["before"]["annotator"]) == ("openai", "template")
     samples = list(Dataset(second).samples("train", images=True))
+    made = label_origins(samples[0].provenance)["caption"]["time"][:10]
     mended = with_edit(samples[0].provenance, "caption", {"by": "ann", "time": now(), "what": "edited"})
     samples[0] = samples[0].model_copy(update={"provenance": mended})
+    refused = with_edit(samples[1].provenance, "caption", {"by": "mmud filter", "what": "refused"})
+    samples[1] = samples[1].model_copy(update={"caption": "", "provenance": refused})
     third = write_dataset(tmp_path / "third", {"train": samples})
     card = (third.path / "README.md").read_text("utf-8")
-    assert f"| caption | template |  |  | {len(samples)} |" in card
-    assert f"| answer | openai | seer-2026 | {summary['made_with']['question']['prompt']} | {len(samples)} |" in card
-    assert "Changed by people since: caption 1." in card
+    prompt = summary["made_with"]["question"]["prompt"]
+    # The two runs may have seen midnight between them.
+    days = card.split(f"| answer | openai | seer-2026 | {prompt} | ")[1].split(" |")[0]
+    assert f"| caption | template |  |  | {made} | {len(samples)} |" in card
+    assert f"| answer | openai | seer-2026 | {prompt} | {days} | {len(samples)} |" in card
+    assert made <= days
+    assert "| caption | ann | 1 |" in card
+    assert "| caption | mmud filter | 1 |" in card
 
 
 def test_progress_tells_rate_cost_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
