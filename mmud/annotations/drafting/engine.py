@@ -41,9 +41,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What became of the drafts of one sample: None for a draft that is kept."""
+    """What became of the drafts of one sample: None for a draft that is kept; and what kept the rest from being asked."""
 
     drafts: list[tuple[DraftTask, bytes, LeftOut | None]]
+    failure: MmudError | None = None
 
 
 class Asking:
@@ -127,7 +128,7 @@ class Asking:
             except MmudError as error:
                 if meter.usage.requests:
                     self._answers.add_failure(task, sample.sample_id, error.code.id, meter.usage)
-                raise
+                return _Done(found, error)
             else:
                 prompt = self._annotator.prompt_version(task)
                 self._answers.add(key, task, sample.sample_id, draft, prompt, meter.usage)
@@ -145,7 +146,10 @@ class Asking:
                 continue
             error = future.exception()
             if error is None:
-                self._count(future.result(), running)
+                result = future.result()
+                self._count(result, running)
+                if result.failure is not None:
+                    self._end(result.failure, running)
             elif isinstance(error, MmudError):
                 self._end(error, running)
             else:

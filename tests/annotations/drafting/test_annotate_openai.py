@@ -318,6 +318,15 @@ def test_no_more_requests_than_allowed(service: Service, silent: Dataset, tmp_pa
     assert sum(service.answered.values()) == SAMPLES
 
 
+def test_what_is_kept_of_half_a_sample_counts(
+    service: Service, silent: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nine requests, two a sample: of at least one sample only the caption is there when the budget ends."""
+    assert run([*command(service, silent, tmp_path / "out"), "--max-requests", "9"]) == 6
+    assert "(9 answers are kept)" in capsys.readouterr().err
+    assert sum(service.answered.values()) == 9
+
+
 def test_a_dry_run_asks_and_writes_nothing(
     service: Service, silent: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
