@@ -81,8 +81,9 @@ def decode_runs(counts: Sequence[bytes], pixels: Sequence[int] | Int64) -> RunBa
     sums = bounds[offsets[1:]] - bounds[offsets[:-1]]
     for index in np.flatnonzero(sums != expected):
         problems.setdefault(int(index), f"runs cover {sums[index]} pixels, the image has {expected[index]}")
-    empty = np.setdiff1d(np.flatnonzero(runs == 0), offsets[:-1])
-    loose = np.searchsorted(offsets[1:], np.concatenate((padded, empty)), side="right")
+    is_empty = runs == 0
+    is_empty[offsets[:-1][lengths > 0]] = False  # each mask's first run may be
+    loose = np.searchsorted(offsets[1:], np.concatenate((padded, np.flatnonzero(is_empty))), side="right")
     return RunBatch(runs, offsets, problems, frozenset(loose.tolist()))
 
 

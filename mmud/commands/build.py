@@ -31,50 +31,65 @@ if TYPE_CHECKING:
 KEEPING: tuple[Literal["embed", "link"], ...] = ("embed", "link")
 
 
+SourceArgument = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="official, refer, coco, scenes, mmud …, or a RECIPE.toml.")
+]
+FolderArgument = Annotated[
+    list[Path] | None, typer.Argument(metavar="[DIR]", help="The source's folder, where it has one.")
+]
+ImagesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="DIR|none|embed|link", help="Where the images are, if anywhere; and, given again, how they are kept."
+    ),
+]
+InstancesOption = Annotated[Path | None, typer.Option(help="COCO instances.json.")]
+CaptionsOption = Annotated[Path | None, typer.Option(help="COCO captions.json.")]
+FeaturesOption = Annotated[Path | None, typer.Option(help="official: the folder of CLIP feature pickles.")]
+DataOption = Annotated[Path | None, typer.Option(help="label-studio: the dataset that was exported.")]
+DatasetOption = Annotated[list[str] | None, typer.Option(help="refer: refcoco, refcoco+, refcocog; may be repeated.")]
+SplitByOption = Annotated[str | None, typer.Option(help="refer: unc, google or umd.")]
+SamplesOption = Annotated[int | None, typer.Option(min=1, help="scenes: how many to make.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other option of the source.")
+]
+AlsoOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="'SOURCE OPTIONS'", help="Merge another source, as in --also 'coco --instances F --images D'."
+    ),
+]
+SplitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--split", metavar="train=0.8,…", help="Make new splits by image; the sources' own are kept otherwise."
+    ),
+]
+ShardSizeOption = Annotated[int | None, typer.Option(min=1, help="Samples a shard.")]
+SkipBrokenFlag = Annotated[bool, typer.Option(help="Leave out and list samples that cannot be kept; exit 3 then.")]
+
+
 def register(app: typer.Typer) -> None:
     app.command("build", help="Build a dataset from official, refer, coco, scenes, other datasets, or a recipe.")(build)
 
 
 def build(
-    source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="official, refer, coco, scenes, mmud …, or a RECIPE.toml.")
-    ],
-    path: Annotated[
-        list[Path] | None, typer.Argument(metavar="[DIR]", help="The source's folder, where it has one.")
-    ] = None,
+    source: SourceArgument,
+    path: FolderArgument = None,
     output: OutputOption = Path("mmud-dataset"),
-    images: Annotated[
-        list[str] | None,
-        typer.Option(metavar="DIR|embed|link", help="Where the images are; and, given again, how they are kept."),
-    ] = None,
-    instances: Annotated[Path | None, typer.Option(help="COCO instances.json.")] = None,
-    captions: Annotated[Path | None, typer.Option(help="COCO captions.json.")] = None,
-    features: Annotated[Path | None, typer.Option(help="official: the folder of CLIP feature pickles.")] = None,
-    data: Annotated[Path | None, typer.Option(help="label-studio: the dataset that was exported.")] = None,
-    dataset: Annotated[
-        list[str] | None, typer.Option(help="refer: refcoco, refcoco+, refcocog; may be repeated.")
-    ] = None,
-    split_by: Annotated[str | None, typer.Option(help="refer: unc, google or umd.")] = None,
-    samples: Annotated[int | None, typer.Option(min=1, help="scenes: how many to make.")] = None,
-    option: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other option of the source.")
-    ] = None,
-    also: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="'SOURCE OPTIONS'", help="Merge another source, as in --also 'coco --instances F --images D'."
-        ),
-    ] = None,
-    ratios: Annotated[
-        str | None,
-        typer.Option(
-            "--split", metavar="train=0.8,…", help="Make new splits by image; the sources' own are kept otherwise."
-        ),
-    ] = None,
-    shard_size: Annotated[int | None, typer.Option(min=1, help="Samples a shard.")] = None,
-    skip_broken: Annotated[
-        bool, typer.Option(help="Leave out and list samples that cannot be kept; exit 3 then.")
-    ] = False,
+    images: ImagesOption = None,
+    instances: InstancesOption = None,
+    captions: CaptionsOption = None,
+    features: FeaturesOption = None,
+    data: DataOption = None,
+    dataset: DatasetOption = None,
+    split_by: SplitByOption = None,
+    samples: SamplesOption = None,
+    option: SetOption = None,
+    also: AlsoOption = None,
+    ratios: SplitOption = None,
+    shard_size: ShardSizeOption = None,
+    skip_broken: SkipBrokenFlag = False,
     seed: SeedOption = 0,
     limit: LimitOption = None,
     workers: WorkersOption = 1,
@@ -135,14 +150,18 @@ def _recipe(
         kept: further fields of the recipe, which are taken as they are.
     """
     from mmud.dataset.recipe import Recipe
-    from mmud.dataset.split.run import parse_shares
 
+    shares = None
+    if ratios:
+        from mmud.dataset.split.run import parse_shares
+
+        shares = parse_shares(ratios)
     folders, keeping = _split_images(images)
     tables = [_table(source, {**given, "images": folders}, settings), *(_parse_also(text) for text in also)]
     return Recipe(
         sources=tuple(tables),
         images=keeping or "embed",
-        split=parse_shares(ratios) if ratios else None,
+        split=shares,
         **kept,
     )
 

@@ -10,9 +10,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +163,10 @@ def _write_shards(
             count = len(task.items)
             keep(job.write(task, writer.watch(task.split, task.index)), count)
         return dict(shards)
+    # Here, because most builds need none of it and it takes long to import.
+    from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+    from multiprocessing import get_context
+
     # Spawned, not forked: pyarrow's threads do not survive a fork.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=set_job, initargs=(job,)) as pool:
         running: dict[Future[Part], int] = {}

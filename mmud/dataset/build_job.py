@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import itertools
 import json
 import signal
 from collections.abc import Callable, Iterator
@@ -65,7 +64,6 @@ class Job:
         rows, checksum, counts = write_shard(path, self._rows(task, notes), self.images, watch)
         with atomic_write(self.folder.parent / NOTES_FOLDER / f"{path.stem}.jsonl", "w") as stream:
             stream.writelines(json.dumps(note, ensure_ascii=False) + "\n" for note in notes)
-        task.items.clear()
         gc.collect(_YOUNG)
         return Part(task.split, task.index, rows, checksum, counts)
 
@@ -87,12 +85,15 @@ class Job:
             yield row
 
     def _converted(self, items: list[Numbered]) -> Iterator[tuple[Item, Converted | ConvertedRow | MmudError]]:
-        """Each item converted, as many at once as come from one source."""
-        for number, group in itertools.groupby(items, key=lambda numbered: numbered[0]):
-            listed = [item for _, item in group]
-            for start in range(0, len(listed), CONVERTED_AT_ONCE):
-                some = listed[start : start + CONVERTED_AT_ONCE]
-                yield from zip(some, self.sources[number].convert_many(some), strict=True)
+        """Each item converted, as many at once as come from one source; the list is emptied along the way."""
+        items.reverse()
+        while items:
+            # What was converted is let go of while it is still in the processor's cache.
+            number = items[-1][0]
+            some: list[Item] = []
+            while items and items[-1][0] == number and len(some) < CONVERTED_AT_ONCE:
+                some.append(items.pop()[1])
+            yield from zip(some, self.sources[number].convert_many(some), strict=True)
 
     def _finished_row(self, converted: Converted | ConvertedRow) -> dict[str, Any]:
         if isinstance(converted, ConvertedRow):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as coco
 
+from mmud.cli import run
 from mmud.dataset.build import build
 from mmud.dataset.recipe import Recipe
 from mmud.dataset.sources.base import ConvertedRow
@@ -427,3 +429,18 @@ def test_malicious_records_never_run(tmp_path: Path) -> None:
     with pytest.raises(MmudError, match="MM701"):
         list(source.items())
     assert not (tmp_path / "LOADED").exists()
+
+
+def test_no_images_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "release").mkdir()
+    (tmp_path / "release" / "train.pkl").write_bytes(pickle.dumps([record()]))
+    # "none" is a word, wherever one stands: a folder of that name is not meant.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MMUD_CACHE", str(tmp_path / "cache"))
+    for output in ("before", "after"):
+        assert run(["build", "official", "release", "--images", "none", "--images", "link", "-o", output, "-q"]) == 0
+        dataset = Dataset(tmp_path / output)
+        assert dataset.sample("train", 0).image.path is None
+        recipe = tomllib.loads((tmp_path / output / "recipe.toml").read_text("utf-8"))
+        assert [source["images"] for source in recipe["source"]] == ["none"]
+        (tmp_path / "none").mkdir(exist_ok=True)

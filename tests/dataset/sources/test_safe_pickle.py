@@ -15,7 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmud.dataset.sources import safe_pickle
-from mmud.errors import MmudError
+from mmud.dataset.sources.pickles.arrays import to_plain
+from mmud.dataset.sources.pickles.floats import PackedFloats
+from mmud.errors import MmudError, Place
 from tests.dataset.sources.pickle_files import PROTOCOLS, write
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=300)
@@ -44,6 +46,29 @@ def test_plain_data_reads_as_pickle_reads_it(value: Any, protocol: int) -> None:
 def test_streamed_elements_are_those_of_the_list(tmp_path: Path, values: list[Any], protocol: int) -> None:
     path = write(tmp_path, pickle.dumps(values, protocol))
     assert list(safe_pickle.stream(path)) == values
+
+
+@given(st.lists(PLAIN, max_size=6), st.sampled_from(PROTOCOLS))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_packed_floats_stand_for_their_lists(tmp_path: Path, values: list[Any], protocol: int) -> None:
+    path = write(tmp_path, pickle.dumps(values, protocol))
+    assert [to_plain(value, Place()) for value in safe_pickle.stream(path, packed=True)] == values
+
+
+def test_which_lists_of_floats_stay_packed(tmp_path: Path) -> None:
+    # Picklers write lists in pieces of a thousand, and one of a thousand looks like the first piece of a longer one.
+    lengths = [1, 5, 6, 7, 50, 999, 1000, 1001, 2500]
+    values = [[[number / 7 for number in range(length)]] for length in lengths]
+    path = write(tmp_path, pickle.dumps(values))
+    found = [element[0] for element in safe_pickle.stream(path, packed=True)]
+    assert [len(one) for one, packed in zip(found, map(type, found), strict=True) if packed is PackedFloats] == [
+        6,
+        7,
+        50,
+        999,
+    ]
+    assert [one.to_list() if isinstance(one, PackedFloats) else one for one in found] == [value[0] for value in values]
+    assert PackedFloats.of(values[4][0]).spelt == found[4].spelt
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

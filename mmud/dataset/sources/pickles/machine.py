@@ -96,6 +96,11 @@ def _run(state: State) -> Iterator[Batch]:
                 memo[slots] = values
                 slots += 1
                 position += 1
+                if data[position] == 0x28:
+                    made += 1
+                    marks.append(stack)
+                    stack = []
+                    position += 1
         elif opcode == 0x8C:  # SHORT_BINUNICODE
             end = position + 1 + data[position]
             text = data[position + 1 : end].decode("utf-8", "surrogatepass")

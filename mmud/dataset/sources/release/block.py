@@ -139,7 +139,7 @@ class _Block:
         shapes = self._polygons
         if not shapes.objects:
             return
-        lengths = np.fromiter(map(len, shapes.content), np.int64, len(shapes.content))
+        lengths = np.array([len(polygon.spelt) for polygon in shapes.content]) // 9
         ends = np.cumsum(lengths)
         starts = ends - lengths
         values = joined(shapes.content)

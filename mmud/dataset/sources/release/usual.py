@@ -50,7 +50,7 @@ def _has_usual_masks(masks: list[Any], size: list[int]) -> bool:
     """Whether each mask is one flat polygon of floats, or a list of one run-length encoding of the image's size."""
     for mask in masks:
         if type(mask) is PackedFloats:
-            if len(mask) % 2:
+            if len(mask.spelt) % 18:  # nine bytes a number
                 return False
             continue
         if type(mask) is not list:
