@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from mmud.annotations.drafting import english
-from mmud.annotations.drafting.geometry import Placed, above, cell_words, left_of, share_words
+from mmud.annotations.drafting.geometry import SMALLEST_SHARE, Placed, above, cell_words, left_of, share_words
 from mmud.annotations.drafting.naming import names, noun_of
 from mmud.records import Sample
 
@@ -44,13 +44,16 @@ def _opening(sample: Sample) -> str:
 def _places(sample: Sample, named: list[Placed], called: dict[int, str]) -> Iterator[str]:
     for item in named:
         many = english.is_plural(noun_of(sample.objects[item.number - 1]))
-        words = f"the {called[item.number]}{_also(sample, item)} {'are' if many else 'is'} {cell_words(item)}"
-        yield f"{words} and {'cover' if many else 'covers'} {share_words(item.area)} of it"
+        name = called[item.number]
+        words = f"the {name}{_also(sample, item, name)} {'are' if many else 'is'} {cell_words(item)}"
+        share = share_words(item.area)
+        # Of small things in a row it would say the same again and again.
+        yield words if share == SMALLEST_SHARE else f"{words} and {'cover' if many else 'covers'} {share} of it"
 
 
-def _also(sample: Sample, item: Placed) -> str:
-    """What the source calls the object besides, where that is plain text and says more than its category."""
-    words = set(noun_of(sample.objects[item.number - 1]).split())
+def _also(sample: Sample, item: Placed, name: str) -> str:
+    """What the source calls the object besides, where that is plain text and says more than its name."""
+    words = set(name.split())
     for phrase in sample.objects[item.number - 1].phrases:
         plain = " ".join(phrase.split())
         if _PLAIN_PHRASE.fullmatch(plain) and not set(plain.lower().split()) <= words:

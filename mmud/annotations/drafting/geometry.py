@@ -16,8 +16,9 @@ MARGIN = 0.1
 RATIO = 1.5
 """By which areas or distances must differ for one to be larger, or farther."""
 
+SMALLEST_SHARE = "a very small part"
 _SHARES = (
-    (0.015, "a very small part"), (0.06, "a small part"), (0.12, "about a tenth"), (0.225, "about a fifth"),
+    (0.015, SMALLEST_SHARE), (0.06, "a small part"), (0.12, "about a tenth"), (0.225, "about a fifth"),
     (0.29, "about a quarter"), (0.415, "about a third"), (0.58, "about half"), (0.85, "most"),
 )  # fmt: skip
 

@@ -6,11 +6,13 @@ import re
 from collections import defaultdict
 from collections.abc import Callable
 
-from mmud.annotations.drafting.geometry import Placed, above, larger, left_of
+from mmud.annotations.drafting.geometry import Placed, above, larger, left_of, place_all
+from mmud.annotations.provenance import with_origin
 from mmud.records import MaskedObject, Sample
 
 _PLAIN = re.compile(r"[^\W\d_][\w' /-]*")
 _UNKNOWN = "object"
+_ORIGIN = {"annotator": "names", "version": "1"}
 _SPELLINGS = {"tv": "television"}
 
 
@@ -64,3 +66,16 @@ def _told_apart(noun: str, group: list[Placed]) -> dict[int, str]:
         if pair and found:
             break
     return found
+
+
+def with_names(sample: Sample) -> Sample:
+    """The sample with a phrase for each object that has none and can be told apart; the provenance says where they come from."""
+    called = names(sample, place_all(sample))
+    objects = tuple(
+        item.model_copy(update={"phrases": (called[number],)}) if number in called and not item.phrases else item
+        for number, item in enumerate(sample.objects, start=1)
+    )
+    if objects == sample.objects:
+        return sample
+    provenance = with_origin(sample.provenance, ("phrases",), _ORIGIN)
+    return sample.model_copy(update={"objects": objects, "provenance": provenance})

@@ -42,6 +42,7 @@ class TemplateAnnotator(Annotator):
 
     name: ClassVar[str] = "template"
     title: ClassVar[str] = "captions and relational questions by rule, from objects, boxes and categories"
+    version: ClassVar[str] = "2"
     reads_images: ClassVar[bool] = False
 
     def draft(self, sample: Sample, task: DraftTask, meter: Meter) -> Draft:

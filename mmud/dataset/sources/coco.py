@@ -1,4 +1,6 @@
-"""COCO's layout: an instances file, with or without captions, and its images. Phrases, question and answer stay empty."""
+"""COCO's layout: an instances file, with or without captions, and its images. Question and answer stay empty, and so do phrases
+where nothing else is asked for.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from mmud.annotations.drafting.naming import with_names
 from mmud.dataset.image_groups import image_key
 from mmud.dataset.sources import codes
 from mmud.dataset.sources.base import Converted, Item, Source
@@ -21,6 +24,7 @@ from mmud.errors import Finding, MmudError, Place
 from mmud.records import ImageReference, Sample
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,60}")
+_OPTIONS = ("instances", "images", "captions", "split", "caption", "empty", "phrases", "name")
 _SPLIT = re.compile(r"[A-Za-z]\w{0,60}", re.ASCII)
 
 
@@ -42,6 +46,8 @@ class CocoSource(Source):
         split: the split that all samples go to.
         caption: which of several is the sample's: "longest", "first" or "joined". All are kept in the provenance.
         empty: whether images without annotations are kept ("keep") or left out ("skip").
+        phrases: "names" gives each object that its category, place or size tells apart from the others a phrase that says so, as
+            in "left dog"; "none" gives no object any.
         name: for a set in COCO's layout that is not COCO.
     """
 
@@ -56,6 +62,7 @@ class CocoSource(Source):
         caption: str = "longest",
         empty: str = "keep",
         set_name: str = "coco",
+        phrases: str = "none",
     ) -> None:
         self._instances = instances
         self._images = ImageFiles(images)
@@ -64,13 +71,14 @@ class CocoSource(Source):
         self._caption = caption
         self._empty = empty
         self._set_name = set_name
+        self._phrases = phrases
         self._file: CocoFile | None = None
         self._tally = Tally()
 
     @classmethod
     def from_options(cls, options: dict[str, Any]) -> Self:
         """See `Source.from_options`."""
-        read = Options(cls.name, options, ("instances", "images", "captions", "split", "caption", "empty", "name"))
+        read = Options(cls.name, options, _OPTIONS)
         split = read.text("split") if options.get("split") is not None else None
         if split is not None and not _SPLIT.fullmatch(split):
             raise read.refuse("split", "a name of letters, digits and _")
@@ -85,6 +93,7 @@ class CocoSource(Source):
             read.text("caption", "longest", CAPTION_CHOICES),
             read.text("empty", "keep", ("keep", "skip")),
             name,
+            read.text("phrases", "none", ("none", "names")),
         )
 
     def options(self) -> dict[str, Any]:
@@ -94,6 +103,7 @@ class CocoSource(Source):
             **({"split": self._split} if self._split else {}),
             "caption": self._caption,
             "empty": self._empty,
+            "phrases": self._phrases,
             "name": self._set_name,
         }
 
@@ -164,7 +174,7 @@ class CocoSource(Source):
                 **({"captions": list(payload.captions)} if payload.captions else {}),
             },
         )
-        return Converted(sample, findings)
+        return Converted(with_names(sample) if self._phrases == "names" else sample, findings)
 
     def describe(self) -> dict[str, Any]:
         files = [self._instances, *([self._captions] if self._captions else [])]
