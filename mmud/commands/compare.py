@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 SystemsArgument = Annotated[
     list[Path],
-    typer.Argument(metavar="A B …", help="Folders of predictions (with --data), or outputs of `mmud evaluate`."),
+    typer.Argument(
+        metavar="A B …", help="Folders or zips of predictions (with --data), or outputs of `mmud evaluate`."
+    ),
 ]
 PermutationsOption = Annotated[int, typer.Option("--permutations", min=1, help="Random swaps of the test.")]
 OutputOption = Annotated[
@@ -100,10 +102,12 @@ def compare(
 
 def _rows_of(system: Path, data: Path | None, options: dict[str, Any]) -> RowTable:
     """The rows of a system: read, or made from its predictions."""
+    from zipfile import is_zipfile
+
     from mmud.evaluators.evaluation import evaluate
     from mmud.evaluators.rows import ROWS_NAME, RowTable
 
-    if system.is_file() or (system / ROWS_NAME).is_file():
+    if (system.is_file() and not is_zipfile(system)) or (system / ROWS_NAME).is_file():
         return RowTable.read(system)
     if data is None:
         message = f"{system} holds no {ROWS_NAME}; predictions need --data DIR"

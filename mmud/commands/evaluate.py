@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 Predictions = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="PREDICTIONS", help="A folder of predictions; with --merge, the outputs of all shards."),
+    typer.Argument(
+        metavar="PREDICTIONS", help="A folder or zip of predictions; with --merge, the outputs of all shards."
+    ),
 ]
 DataOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="The dataset to score against.")]
 SplitOption = Annotated[str, typer.Option("--split", help="The split that was predicted.")]

@@ -156,6 +156,8 @@ def captions(
             "frequencies": scores.frequencies,
             "filled": list(scores.filled),
         }
+        if "cider_d" not in scores.metrics:
+            console.note("CIDEr is left out: one image has no document frequencies of its own; see --frequencies.")
         if scores.filled:
             console.note(f"{len(scores.filled)} images have no caption and count as empty.")
     else:

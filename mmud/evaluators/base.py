@@ -246,4 +246,5 @@ EVALUATORS: Registry[type[Evaluator]] = Registry(
     },
 )
 
-BUILT_IN = ("segmentation", "answers", "captions", "generation")
+BUILT_IN = ("mmud:segmentation", "mmud:answers", "mmud:captions", "mmud:generation")
+"""With their package, so that a plug-in which claims one of these names stops nobody who does not ask for it."""

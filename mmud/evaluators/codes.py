@@ -178,6 +178,15 @@ INPUT_UNREADABLE = declare(
     "A file named on the command line is not JSON, not JSON lines, or lacks the fields of its kind.",
     exit_code=ExitCode.PREDICTIONS,
 )
+CIDER_LEFT_OUT = declare(
+    "MM827",
+    "CIDEr is left out of a split of one text",
+    "Score a split with two texts or more, or read the other metrics.",
+    "CIDEr weighs an n-gram by how few texts of the split have it. In a split of one text every weight is log(1/1) = 0, so even "
+    "a perfect caption would score 0. The other metrics of text are reported.",
+    severity=Severity.WARNING,
+    exit_code=ExitCode.USAGE,
+)
 UNSUITABLE_SLICE = declare(
     "MM826",
     "slice does not apply to the task",

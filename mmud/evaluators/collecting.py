@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from mmud import codes as general_codes
 from mmud.annotations.asking import has_labels
 from mmud.dataset.asking import asks_by_category
 from mmud.dataset.store import Dataset
@@ -93,7 +94,11 @@ class Collector:
         self.evaluators: list[Evaluator] = []
         for name in request.evaluators:
             evaluator = EVALUATORS.get(name)(self.options)
-            if self._is_ready(evaluator):
+            same = [other for other in self.evaluators if other.name == evaluator.name]
+            if same and type(same[0]) is not type(evaluator):
+                message = f"two evaluators keep their rows as {evaluator.name!r}; {name} is one of them"
+                raise MmudError(general_codes.PLUGIN_CLASH, message)
+            if not same and self._is_ready(evaluator):
                 evaluator.begin(dataset.fingerprint, request.split)
                 self.registered[evaluator.name] = name
                 self.evaluators.append(evaluator)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -25,6 +26,7 @@ from mmud.evaluators.scoring import Scorer, wanted_metrics
 from mmud.evaluators.segmentation.matching import MATCHES
 from mmud.evaluators.slices import SLICES
 from mmud.evaluators.statistics.bootstrap import METHOD, REPLICATES, Resampler
+from mmud.evaluators.submissions.archive import opened_submission
 from mmud.files import write_json
 from mmud.records import Prediction, Task
 
@@ -128,7 +130,7 @@ def evaluate(
     """Score predictions against a dataset.
 
     Args:
-        predictions: a folder of predictions, or predictions by task.
+        predictions: a folder of predictions, a zip of one, or predictions by task.
         dataset: the folder with the labels.
         split: of the dataset.
         tasks: to score; all that have labels and predictions when left out.
@@ -145,7 +147,8 @@ def evaluate(
         progress: called with the number of samples done.
 
     Raises:
-        MmudError: exit code 5 when predictions are incomplete or wrong, 2 for wrong arguments; codes MM80x to MM82x.
+        MmudError: exit code 5 when predictions are incomplete or wrong, 2 for wrong arguments; codes MM80x to MM82x, and MM830 to
+            MM836 when a zip is refused.
     """
     options = make_options(protocol, match, metrics, evaluators, extras)
     request = Request(
@@ -158,10 +161,25 @@ def evaluate(
         allow_partial=allow_partial,
     )
     opened = dataset if isinstance(dataset, Dataset) else Dataset(dataset)
-    given = PredictionFolder(predictions) if isinstance(predictions, str | Path) else predictions
-    collector = Collector(opened, given, request)
-    rows = collector.collect(progress)
-    return evaluation_of(rows, options, by, Resampler(replicates, seed), collector.log.kept)
+    notes: list[Finding] = []
+    with _opened(predictions, notes) as given:
+        collector = Collector(opened, given, request)
+        rows = collector.collect(progress)
+    return evaluation_of(rows, options, by, Resampler(replicates, seed), [*notes, *collector.log.kept])
+
+
+@contextmanager
+def _opened(
+    predictions: str | Path | PredictionFolder | PredictionsByTask, notes: list[Finding]
+) -> Iterator[PredictionFolder | PredictionsByTask]:
+    """Predictions, for the length of a block; a zip is unpacked within bounds into a folder that goes with the block."""
+    if not isinstance(predictions, str | Path):
+        yield predictions
+    elif Path(predictions).is_file():
+        with opened_submission(Path(predictions), notes.append) as folder:
+            yield folder
+    else:
+        yield PredictionFolder(predictions)
 
 
 def evaluation_of(

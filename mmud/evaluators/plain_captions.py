@@ -13,7 +13,13 @@ from mmud.evaluators.base import UNITS, Figures, Sums
 from mmud.evaluators.captions.coco_files import read_references, read_results
 from mmud.evaluators.captions.document_frequencies import DocumentFrequencies
 from mmud.evaluators.captions.inputs import Missing
-from mmud.evaluators.captions.metrics import METRICS_FROM_SUMS, METRICS_FROM_TEXT, metric_from_sums
+from mmud.evaluators.captions.metrics import (
+    CIDER_METRICS,
+    METRICS,
+    METRICS_FROM_SUMS,
+    METRICS_FROM_TEXT,
+    metric_from_sums,
+)
 from mmud.evaluators.captions.oracles import OracleScores, score_with_pycocoevalcap
 from mmud.evaluators.captions.score import CaptionScores, score_captions
 from mmud.evaluators.scoring import Figure, number, summarise
@@ -43,12 +49,15 @@ def score_caption_files(
         resampler: how intervals are made.
 
     Raises:
-        MmudError: MM850 to MM858 for what is wrong with either file.
+        MmudError: MM850 to MM858 for what is wrong with either file; of one image, MM855 where CIDEr is named. It is left out
+            there where no metric is, or all are.
     """
     truth, said = read_references(references), read_results(candidates)
-    single = frequencies is None and len(truth) < 2
+    wanted = None if metrics is None else set(metrics)
+    named = wanted is not None and not wanted.issuperset(METRICS) and bool(wanted & set(CIDER_METRICS))
+    single = frequencies is None and len(truth) < 2 and not named
     scores = score_captions(truth, said, frequencies=frequencies, cider=not single, missing=missing)
-    return caption_figures(scores, metrics, resampler or Resampler()), scores
+    return caption_figures(scores, wanted, resampler or Resampler()), scores
 
 
 def caption_figures(scores: CaptionScores, metrics: Iterable[str] | None, resampler: Resampler) -> dict[str, Figure]:

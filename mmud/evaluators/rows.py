@@ -113,12 +113,14 @@ class RowTable:
 
 
 def merge(parts: Sequence[RowTable]) -> RowTable:
-    """The rows of all shards of one evaluation.
+    """The rows of all shards of one evaluation; an evaluation in one piece is its own only shard.
 
     Raises:
         MmudError: MM822 when a shard is missing or repeated, or they come from different evaluations.
     """
     first = parts[0].description
+    if len(parts) == 1 and first["shard"] is None:
+        return parts[0]  # what --shard 1/1 gives
     for part in parts:
         for key in ("dataset", "predictions", "options", "states"):
             if part.description[key] != first[key]:

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from mmud.annotations import tags
 from mmud.errors import Finding, Place
+from mmud.evaluators import codes
 from mmud.evaluators.base import Case, Evaluator, Figures, Sums
-from mmud.evaluators.captions import codes
 from mmud.evaluators.captions.columns import CaptionColumns
 from mmud.evaluators.captions.document_frequencies import DocumentFrequencies
 from mmud.evaluators.captions.metrics import (
@@ -122,7 +122,9 @@ class TextEvaluator(Evaluator):
             counts=dict.fromkeys(names, _IMAGES),
             fields={name: self._signature(name, columns) for name in names},
             values={name: whole.get(name) for name in METRICS_FROM_TEXT},
-            findings=() if with_cider else (Finding(codes.FREQUENCIES_NEEDED, Place(), "CIDEr is left out"),),
+            findings=()
+            if with_cider
+            else (Finding(codes.CIDER_LEFT_OUT, Place(), f"{task.value}: CIDEr needs two texts or more"),),
         )
 
     def _signature(self, name: str, columns: CaptionColumns) -> dict[str, object]:

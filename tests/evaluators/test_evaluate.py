@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from mmud.annotations.masks import Mask
 from mmud.cli import run
 from mmud.dataset.writer import write_dataset
 from mmud.errors import MmudError
+from mmud.evaluators.base import BUILT_IN
 from mmud.evaluators.checking import RefusedPredictions
 from mmud.evaluators.collecting import Shard
 from mmud.evaluators.evaluation import evaluate, merge_evaluations, rescore
@@ -99,14 +101,14 @@ def test_rows_in_any_order_and_shards_are_bit_identical(made: Any, tmp_path: Pat
     expected = json.dumps(whole.scores, sort_keys=True)
     again = evaluate(shuffled(made.perturbed, tmp_path / "shuffled", 1), made.dataset, **options)
     assert json.dumps(again.scores, sort_keys=True) == expected
-    for of in (2, 7):
+    for of in (1, 2, 7):
         folders = []
         for index in range(1, of + 1):
             part = evaluate(made.perturbed, made.dataset, protocol="all", metrics=["all"], shard=Shard(index, of))
             folder = tmp_path / f"{index}-{of}"
             part.save(folder)
             folders.append(folder)
-            assert part.scores["shard"] == {"index": index, "of": of}
+            assert part.scores["shard"] == (None if of == 1 else {"index": index, "of": of})
         random.Random(of).shuffle(folders)
         merged = merge_evaluations(folders, by=["source", "size"])
         assert json.dumps(merged.scores, sort_keys=True) == expected
@@ -122,7 +124,7 @@ def test_shards_that_do_not_belong_together_are_refused(made: Any, tmp_path: Pat
     other = part("c", 2, 2, made.worse)
     match = part("d", 2, 2, made.perturbed, match="tag")
     evaluate(made.perturbed, made.dataset).save(tmp_path / "whole")
-    for parts in ([one], [one, one], [one, two, two], [one, other], [one, match], [tmp_path / "whole"]):
+    for parts in ([one], [one, one], [one, two, two], [one, other], [one, match], [tmp_path / "whole", one]):
         with pytest.raises(MmudError, match="MM822"):
             merge_evaluations(parts)
     with pytest.raises(MmudError, match="MM820"):
@@ -403,3 +405,36 @@ def test_a_blind_evaluation_names_no_sample(made: Any, tmp_path: Path, capsys: p
     assert "slices" in seen["tasks"][CAPTIONING]
     assert "slices" not in blind["tasks"][CAPTIONING]
     assert values(blind, REFERRING) == values(seen, REFERRING)
+
+
+def test_a_zip_is_scored_as_its_folder_is(made: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", made.perturbed)
+    data = ["--data", str(made.dataset.path), "--json", "-q"]
+    assert run(["evaluate", str(made.perturbed), *data]) == 0
+    expected = capsys.readouterr().out
+    assert run(["evaluate", packed, *data]) == 0
+    assert capsys.readouterr().out == expected
+    assert run(["compare", packed, str(made.perturbed), *data]) == 0
+    task = json.loads(capsys.readouterr().out)["comparisons"][0]["tasks"][REFERRING]
+    assert task["metrics"]["gIoU"]["p"] == 1.0
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr("../outside.jsonl", "")
+    assert run(["evaluate", packed, *data]) == 5
+    assert "MM831" in capsys.readouterr().err
+
+
+def test_an_evaluator_that_is_there_already_is_run_once(made: Any) -> None:
+    expected = evaluate(made.perturbed, made.dataset)
+    assert evaluate(made.perturbed, made.dataset, evaluators=(*BUILT_IN, "captions")).scores == expected.scores
+
+
+def test_cider_of_one_text_is_left_out_with_a_warning(made: Any, tmp_path: Path) -> None:
+    """CIDEr's paper, equation 1: with one text every inverse document frequency is log(1/1) = 0."""
+    sample = next(iter(made.dataset.samples("test", images=True)))
+    write_dataset(tmp_path / "one", {"test": iter([sample])})
+    said = Prediction(task=Task.CAPTIONING, sample_id=sample.sample_id, caption=sample.caption)
+    found = evaluate({Task.CAPTIONING: [said]}, tmp_path / "one")
+    assert [finding.code.id for finding in found.findings] == ["MM827"]
+    assert str(found.findings[0].severity.label) == "warning"
+    assert "cider_d" not in found.scores["tasks"][CAPTIONING]["metrics"]
+    assert found.value(CAPTIONING, "bleu_4") == pytest.approx(1.0, abs=1e-9)

@@ -131,6 +131,21 @@ def test_captions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert captions(tmp_path, "--backend", "java") == 2
 
 
+def test_cider_of_one_image_is_left_out_and_refused_where_it_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "r.json").write_text(json.dumps({"annotations": [{"id": 1, "image_id": 1, "caption": "a red bus"}]}))
+    (tmp_path / "c.json").write_text(json.dumps([{"image_id": 1, "caption": "a red bus"}]))
+    files = ["--references", str(tmp_path / "r.json"), "--candidates", str(tmp_path / "c.json")]
+    for chosen in ([], ["--metrics", "all"]):
+        assert run(["metric", "captions", *files, "--json", *chosen]) == 0
+        shown = capsys.readouterr()
+        assert "cider_d" not in json.loads(shown.out)["metrics"]
+        assert "CIDEr is left out" in shown.err
+    assert run(["metric", "captions", *files, "--metrics", "cider"]) == 2
+    assert "MM855" in capsys.readouterr().err
+
+
 def freeze(file: Path, *options: str) -> int:
     return run(["metric", "document-frequencies", "-o", str(file), "--json", "-q", *options])
 

@@ -129,6 +129,25 @@ def test_two_that_claim_one_name_are_both_named(site: Path, made: Any) -> None:
     assert picked.returncode == 0, picked.stderr
 
 
+def test_one_that_claims_a_built_in_name_stops_only_who_asks_for_it(site: Path, made: Any) -> None:
+    files = files_of_the_page()
+    project = (
+        files["pyproject.toml"].replace("mmud-tag-density", "mmud-other").replace("tag_density =", "segmentation =")
+    )
+    install(site, project.replace("tag_density:", "other:"), {"other.py": files["tag_density.py"]})
+    data = ["--data", str(made.dataset.path), "-q", "--tasks", "reasoning_segmentation"]
+    assert mmud(site, "evaluate", str(made.perturbed), *data).returncode == 0
+    clash = mmud(site, "evaluate", str(made.perturbed), *data, "--evaluators", "segmentation")
+    assert clash.returncode == 2
+    assert "MM006" in clash.stderr
+    picked = mmud(site, "evaluate", str(made.perturbed), *data, "--evaluators", "mmud-other:segmentation")
+    assert picked.returncode == 0, picked.stderr
+    assert "tags_per_ten_words" in picked.stdout
+    two = mmud(site, "evaluate", str(made.perturbed), *data, "--evaluators", "tag_density,mmud-other:segmentation")
+    assert two.returncode == 2  # both keep their rows as tag_density
+    assert "MM006" in two.stderr
+
+
 @pytest.mark.parametrize(
     ("row", "code"),
     [

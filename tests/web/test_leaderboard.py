@@ -128,6 +128,7 @@ def test_tables_hold_hostile_names_as_text(board: Path) -> None:
     assert r"\textbf{1.0000}" in latex
     assert latex.count(r"\\") == 6
     assert latex_text("a_b & 50% {x} ~ \\") == r"a\_b \& 50\% \{x\} \textasciitilde{} \textbackslash{}"
+    assert latex_text("<b>|") == r"\textless{}b\textgreater{}\textbar{}"
 
 
 def test_pages_render_offline_with_drawn_samples(board: Path, dataset: Dataset, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmud import codes as general_codes
 from mmud.errors import MmudError
 from mmud.evaluators.captions import codes
 from mmud.evaluators.captions.inputs import Missing, check_ids, check_text
@@ -33,6 +34,10 @@ Texts = dict[str, list[str]]
 SCORERS = ("bleu", "rouge_l", "cider", "meteor", "spice")
 _JAVA_PATIENCE = 60
 _MODELS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
+_MODELS_REMEDY = (
+    "Copy both files there from Stanford CoreNLP 3.6.0 (stanford-corenlp-full-2015-12-09.zip of nlp.stanford.edu), or "
+    "leave spice out of --scorers."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,8 +135,8 @@ def score_with_pycocoevalcap(
         missing: As in `score_captions`.
 
     Raises:
-        MmudError: MM859 (exit code 4) when pycocoevalcap, Java or what a scorer asked for needs is missing, or when it
-            fails; and what `score_captions` raises for unusable ids and captions.
+        MmudError: MM004 for a scorer that is none; MM859 (exit code 4) when pycocoevalcap, Java or what a scorer asked for
+            needs is missing, or when it fails; and what `score_captions` raises for unusable ids and captions.
     """
     check_ids(references, candidates, missing)
     skipped: dict[str, str] = {}
@@ -155,10 +160,12 @@ def score_with_pycocoevalcap(
 
 def _require(scorer: str) -> None:
     if scorer not in (*SCORERS, "tokenizer"):
-        raise MmudError(codes.ORACLE_MISSING, f"no scorer is called {scorer!r}; there are {', '.join(SCORERS)}")
+        hint = f"Known: {', '.join(SCORERS)}."
+        raise MmudError(general_codes.UNKNOWN_NAME, f"no scorer is called {scorer!r}", hint=hint)
     reason = why_not(scorer)
     if reason is not None:
-        raise MmudError(codes.ORACLE_MISSING, f"{scorer} cannot run: {reason}")
+        remedy = _MODELS_REMEDY if scorer == "spice" and _MODELS[1] in reason else None
+        raise MmudError(codes.ORACLE_MISSING, f"{scorer} cannot run: {reason}", hint=remedy)
 
 
 def _tokenized(references: Mapping[str, Sequence[str]], candidates: Mapping[str, str]) -> tuple[Texts, Texts]:

@@ -117,7 +117,7 @@ def sample_values(part: TaskFigures, metric: str) -> dict[str, float]:
 def higher_is_better(task: Task, metric: str) -> bool:
     """The direction of a task's metric; True where neither direction is better."""
     # Built-in ones first: a broken plug-in is loaded only where none of them has the metric.
-    for name in dict.fromkeys((*BUILT_IN, *EVALUATORS.names())):
+    for name in dict.fromkeys((*BUILT_IN, *(f"{entry.provider}:{entry.name}" for entry in EVALUATORS.entries))):
         evaluator = EVALUATORS.get(name)
         for declared in evaluator.metrics:
             if task in evaluator.tasks and declared.name == metric:

@@ -90,6 +90,13 @@ def test_spice_is_never_downloaded(java: str, monkeypatch: pytest.MonkeyPatch) -
     assert caught.value.exit_code == ExitCode.MISSING_DEPENDENCY
     assert "stanford-corenlp-3.6.0" in caught.value.message
     assert "stanford-corenlp-3.6.0" in str(oracles.why_not("spice"))
+    assert "stanford-corenlp-full-2015-12-09.zip" in str(caught.value.hint)
+
+
+def test_a_scorer_that_is_none_is_a_mistake_of_usage() -> None:
+    with pytest.raises(MmudError) as caught:
+        score_with_pycocoevalcap(REFERENCES, CANDIDATES, ["metor"])
+    assert (caught.value.code.id, caught.value.code.exit_code) == ("MM004", ExitCode.USAGE)
 
 
 @pytest.mark.usefixtures("no_java")
