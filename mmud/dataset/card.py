@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ _TASK_NOTES = {
 _MOST_LICENSES = 12
 _MOST_FILES = 40
 _MOST_EDITORS = 40
+_ADDRESS = re.compile(r"@\S+")
 
 
 def render_card(dataset: Dataset, contents: Contents | None = None) -> str:
@@ -207,7 +209,9 @@ def _label_origins(contents: Contents) -> list[str]:
         lines += [_table(["label", "annotator", "model", "prompt", "made", "labels"], rows, right=(5,))]
     if contents.edited:
         changes = sorted(contents.edited.items())
-        rows = [[_cell(label), _cell(name) or "(not said)", f"{count:,}"] for (label, name), count in changes]
+        # A card is for all to read: of an e-mail address the person's own part is enough to tell people apart.
+        named = [(label, _ADDRESS.sub("@…", name), count) for (label, name), count in changes]
+        rows = [[_cell(label), _cell(name) or "(not said)", f"{count:,}"] for label, name, count in named]
         lines += ["", "Labels that were changed since, by people or by rules (`mmud link`, `mmud filter`):", ""]
         lines += [_table(["label", "changed by", "labels"], rows[:_MOST_EDITORS], right=(2,))]
         if len(rows) > _MOST_EDITORS:

@@ -106,6 +106,8 @@ def test_later_annotators_keep_what_earlier_ones_said(service: Service, silent: 
     made = label_origins(samples[0].provenance)["caption"]["time"][:10]
     mended = with_edit(samples[0].provenance, "caption", {"by": "ann", "time": now(), "what": "edited"})
     samples[0] = samples[0].model_copy(update={"provenance": mended})
+    mended = with_edit(mended, "answer", {"by": "label-studio bob@example.org", "what": "edited in Label Studio"})
+    samples[0] = samples[0].model_copy(update={"provenance": mended})
     refused = with_edit(samples[1].provenance, "caption", {"by": "mmud filter", "what": "refused"})
     samples[1] = samples[1].model_copy(update={"caption": "", "provenance": refused})
     third = write_dataset(tmp_path / "third", {"train": samples})
@@ -118,6 +120,8 @@ def test_later_annotators_keep_what_earlier_ones_said(service: Service, silent: 
     assert made <= days
     assert "| caption | ann | 1 |" in card
     assert "| caption | mmud filter | 1 |" in card
+    assert "| answer | label-studio bob@… | 1 |" in card
+    assert "example.org" not in card
 
 
 def test_progress_tells_rate_cost_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
