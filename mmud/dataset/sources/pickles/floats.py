@@ -63,6 +63,8 @@ def float_list(data: bytes, start: int, end: int, packed: bool) -> tuple[list[fl
         end: of the file's own bytes in the window.
         packed: whether a list of `FEWEST_PACKED` and more may stay packed.
     """
+    if data[start : start + 37 : 9] == b"GGGGe":  # a box
+        return list(_FEW_FLOATS[4](data, start)), start + 37
     count = count_floats(data, start, end)
     after = start + 9 * count
     if data[after : after + 1] != b"e":

@@ -135,7 +135,8 @@ def fetched_slots(stream: BinaryIO, size: int) -> NDArray[np.int64]:
             text_protocol = piece[:1] != b"\x80"
         window = rest + piece
         numbers = np.frombuffer(window, np.uint8)
-        at = np.flatnonzero(numbers[:-4] == ord("j"))
+        # The last byte is the highest: comparing it first leaves few places to look at.
+        at = np.flatnonzero((numbers[:-4] == ord("j")) & (numbers[4:] <= min(size >> 24, 255)))
         slots = sum(numbers[at + 1 + byte].astype(np.int64) << (8 * byte) for byte in range(4))
         found.append(_distinct(np.asarray(slots)[np.asarray(slots) < size]))
         if text_protocol:

@@ -160,8 +160,9 @@ class _Block:
         for number in np.flatnonzero(usable).tolist():
             alike.setdefault((shapes.sizes[number], positive[number]), []).append(number)
         for (size, is_positive), all_of_them in alike.items():
-            for first in range(0, len(all_of_them), AT_ONCE):
-                some = all_of_them[first : first + AT_ONCE]
+            pieces = -(-len(all_of_them) // AT_ONCE)
+            for piece in range(pieces):
+                some = all_of_them[piece::pieces]
                 drawn = rasterise([polygons[number] for number in some], *size, is_positive)
                 self._keep([shapes.objects[number] for number in some], drawn.counts, drawn.areas)
                 self._box_pixels([shapes.objects[number] for number in some if not inside[number]])
