@@ -242,9 +242,10 @@ EVALUATORS: Registry[type[Evaluator]] = Registry(
         "segmentation": "mmud.evaluators.segmentation.evaluator:SegmentationEvaluator",
         "answers": "mmud.evaluators.text:AnswerEvaluator",
         "captions": "mmud.evaluators.text:CaptionEvaluator",
+        "caption_images": "mmud.evaluators.caption_images:CaptionImageEvaluator",
         "generation": "mmud.evaluators.images:GenerationEvaluator",
     },
 )
 
-BUILT_IN = ("mmud:segmentation", "mmud:answers", "mmud:captions", "mmud:generation")
+BUILT_IN = ("mmud:segmentation", "mmud:answers", "mmud:captions", "mmud:caption_images", "mmud:generation")
 """With their package, so that a plug-in which claims one of these names stops nobody who does not ask for it."""

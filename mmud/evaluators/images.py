@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mmud.errors import Finding, MmudError, Place
 from mmud.evaluators import codes as evaluation_codes
 from mmud.evaluators.base import UNITS, Case, Evaluator, Figures, Numbers, Options, Sums
+from mmud.evaluators.clip_rows import CLIP_FIELDS, add_clip_figures, clip_rows, present
 from mmud.evaluators.generation import codes
 from mmud.evaluators.generation.extractors import (
     Extractor,
@@ -44,7 +45,6 @@ from mmud.records import Prediction, Sample, Task
 
 SUBMITTED = "features"
 _SET_UP_WITH = ("weights", "mode", "accept_hash", "device", "model")
-_TOKENS_CUT = "tokens_cut"
 _PROBABILITIES = "probabilities"
 
 
@@ -112,9 +112,8 @@ class GenerationEvaluator(Evaluator):
 
     def row_type(self) -> pa.DataType:
         vector = pa.list_(pa.float32())
-        scores = [(name, pa.float64()) for name in TEXT_METRICS]
         vectors = [("predicted", vector), ("reference", vector), (_PROBABILITIES, vector)]
-        return pa.struct([*vectors, *scores, (_TOKENS_CUT, pa.int32())])
+        return pa.struct([*vectors, *CLIP_FIELDS])
 
     def row(self, sample: Sample, prediction: Prediction) -> Mapping[str, Any]:
         return self.rows([Case(sample, prediction)])[0]
@@ -127,7 +126,7 @@ class GenerationEvaluator(Evaluator):
         predicted = self.extractor.extract(sources)
         columns: dict[str, Sequence[Any]] = {
             "predicted": list(predicted),
-            "reference": list(self._reference_rows([self._reference_source(case.sample) for case in cases])),
+            "reference": list(self.real_features([case.sample for case in cases])),
             **self._clip_rows(cases, predicted),
         }
         classes = getattr(self.extractor, "probabilities", None)
@@ -154,6 +153,10 @@ class GenerationEvaluator(Evaluator):
         if "fid" in named:
             reported_name("fid", self.extractor.identity)
 
+    def real_features(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
+        """Features of samples' own images, shape (samples, dimension)."""
+        return self._reference_rows([self._reference_source(sample) for sample in samples])
+
     def _reference_rows(self, sources: Sequence[ImageSource]) -> NDArray[np.float32]:
         """Features of real images, from the cache where weights have a hash: a name alone does not say what made them."""
         if self.extractor.identity.weights is None or self._dataset is None or not self.settings.get("cache", True):
@@ -173,24 +176,9 @@ class GenerationEvaluator(Evaluator):
     def _clip_rows(self, cases: Sequence[Case], predicted: NDArray[np.float32]) -> dict[str, list[Any]]:
         """CLIP scores of image and caption, and tokens cut off, where the extractor reads text and they were asked for."""
         wanted = self.options.metrics or frozenset()
-        embed = getattr(self.extractor, "embed_texts", None)
-        if embed is None or not wanted & set(TEXT_METRICS):
+        if not hasattr(self.extractor, "embed_texts") or not wanted & set(TEXT_METRICS):
             return {}
-        from mmud.evaluators.generation.clip_scores import clip_score_rows, clip_similarity_rows
-
-        captions = [case.sample.caption for case in cases]
-        prompted, findings = embed(captions)
-        plain, _ = embed(captions, prompt="")
-        found: dict[str, list[Any]] = {
-            "clip_score": clip_score_rows(predicted, prompted).tolist(),
-            "clip_similarity": clip_similarity_rows(predicted, plain).tolist(),
-        }
-        lengths = getattr(self.extractor, "text_lengths", None)
-        if lengths is not None:
-            counted, longest = lengths(captions)
-            found[_TOKENS_CUT] = [max(0, count - longest) for count in counted]
-            # kept with the rows, so that all shards together say how many
-            findings = [finding for finding in findings if finding.code is not codes.TEXT_TRUNCATED]
+        found, findings = clip_rows(self.extractor, predicted, [case.sample.caption for case in cases])
         self._findings.extend(findings)
         return found
 
@@ -212,7 +200,7 @@ class GenerationEvaluator(Evaluator):
         else:
             message = f"{len(rows)} image is too few for a distance between sets"
             findings = (Finding(codes.TOO_FEW_SAMPLES, Place(), message),)
-        if _present(rows, _PROBABILITIES):
+        if present(rows, _PROBABILITIES):
             findings += _add_inception_score(rows, estimates, fields, identity)
         # A mean over samples is a function of sums; a distance between sets is none.
         values = {name: None if one is None else one.value for name, one in estimates.items() if name not in PAIRED}
@@ -222,7 +210,7 @@ class GenerationEvaluator(Evaluator):
                 both = estimate.influence_a + (0.0 if estimate.influence_b is None else estimate.influence_b)
                 columns[name] = estimate.value + both
         bounds = {name: one.lower_bound for name, one in estimates.items() if one is not None}
-        findings += self._add_clip_rows(rows, columns, fields, identity)
+        findings += add_clip_figures(rows, columns, fields, identity)
         return Figures(
             columns=columns,
             owner=np.arange(len(rows)),
@@ -235,7 +223,7 @@ class GenerationEvaluator(Evaluator):
 
     def _check_kept(self, rows: pa.StructArray) -> None:
         kept = {"inception_score": _PROBABILITIES} | {name: name for name in TEXT_METRICS}
-        lost = sorted(name for name in self._named() & kept.keys() if not _present(rows, kept[name]))
+        lost = sorted(name for name in self._named() & kept.keys() if not present(rows, kept[name]))
         if lost and len(rows):
             message = f"the rows were made without {', '.join(lost)}; name it in --metrics when they are made"
             raise MmudError(evaluation_codes.ROWS_LACK, message)
@@ -247,32 +235,8 @@ class GenerationEvaluator(Evaluator):
         known = metrics_of_sets([ALL], identity, True)
         return [name for name in known if reported_name(name, identity) in self.options.metrics]
 
-    def _add_clip_rows(
-        self,
-        rows: pa.StructArray,
-        columns: dict[str, NDArray[Any]],
-        fields: dict[str, dict[str, object]],
-        identity: ExtractorIdentity,
-    ) -> tuple[Finding, ...]:
-        prompts = {"clip_score": "A photo depicts", "clip_similarity": "none"}
-        for name in TEXT_METRICS:
-            if _present(rows, name):
-                columns[name] = rows.field(name).to_numpy(zero_copy_only=False)
-                fields[name] = {**identity.signature_fields(), "prompt": prompts[name], "reduction": "mean"}
-        if not _present(rows, _TOKENS_CUT):
-            return ()
-        cut = rows.field(_TOKENS_CUT).to_numpy(zero_copy_only=False)
-        message = f"{np.count_nonzero(cut)} of {len(cut)} captions are longer than the text encoder reads; "
-        message += f"CLIP scores leave out {cut.sum()} tokens"
-        return (Finding(codes.TEXT_TRUNCATED, Place(), message),) if cut.any() else ()
-
     def reduce(self, sums: Sums) -> Mapping[str, Any]:
         return _reduced({name: None for name in sums if name != UNITS}, sums)
-
-
-def _present(rows: pa.StructArray, name: str) -> bool:
-    """Whether every row has a value; rows that an older version kept may lack the field."""
-    return bool(len(rows)) and rows.type.get_field_index(name) >= 0 and not rows.field(name).null_count
 
 
 def _add_inception_score(
