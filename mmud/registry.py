@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -44,11 +44,15 @@ class Registry(Generic[T]):
         kind: What a person calls them, as in "exporter".
         group: The entry-point group, as in "mmud.exporters".
         builtins: name -> ``module:attribute``.
+        fault: says why what a plug-in gave is not of this kind, None where it is; a plug-in with a fault is a broken one.
     """
 
-    def __init__(self, kind: str, group: str, builtins: Mapping[str, str]) -> None:
+    def __init__(
+        self, kind: str, group: str, builtins: Mapping[str, str], fault: Callable[[Any], str | None] | None = None
+    ) -> None:
         self.kind = kind
         self.group = group
+        self._fault = fault
         self._builtins = [Entry(name, target, "mmud") for name, target in builtins.items()]
 
     @cached_property
@@ -90,8 +94,16 @@ class Registry(Generic[T]):
         return self._load(claims[0])
 
     def _load(self, entry: Entry) -> T:
+        found = self._import(entry)
+        reason = self._fault(found) if self._fault is not None and entry.provider != "mmud" else None
+        if reason is not None:
+            message = f"{self.kind} {entry.name!r} of package {entry.provider} ({entry.target}) {reason}"
+            raise MmudError(codes.PLUGIN_BROKEN, message)
+        return cast(T, found)
+
+    def _import(self, entry: Entry) -> Any:
         try:
-            return cast(T, entry.load())
+            return entry.load()
         except MmudError:
             raise
         except Exception as error:  # a stranger's import may fail in any way; it must be named, not crash the rest

@@ -218,7 +218,7 @@ class Evaluator(ABC):
 
 
 @contextmanager
-def blamed_on(evaluator: Evaluator) -> Iterator[None]:
+def blamed_on(evaluator: Evaluator | type[Evaluator]) -> Iterator[None]:
     """What a stranger's evaluator raises is its fault, and is said so; ours is ours.
 
     Raises:
@@ -229,10 +229,20 @@ def blamed_on(evaluator: Evaluator) -> Iterator[None]:
     except MmudError:
         raise
     except Exception as error:  # a stranger's code may fail in any way
-        if type(evaluator).__module__.partition(".")[0] == "mmud":
+        made_by = evaluator if isinstance(evaluator, type) else type(evaluator)
+        if made_by.__module__.partition(".")[0] == "mmud":
             raise
         message = f"evaluator {evaluator.name!r} failed: {type(error).__name__}: {error}"
         raise MmudError(codes.ROW_MALFORMED, message) from error
+
+
+def _fault(found: Any) -> str | None:
+    """Why something is no evaluator that can be made; None where it is one."""
+    if not (isinstance(found, type) and issubclass(found, Evaluator)):
+        return "is no subclass of mmud.evaluators.base.Evaluator"
+    declared = [name for name in ("name", "tasks", "metrics") if not hasattr(found, name)]
+    lacking = [*declared, *sorted(getattr(found, "__abstractmethods__", ()))]
+    return f"lacks {', '.join(lacking)}" if lacking else None
 
 
 EVALUATORS: Registry[type[Evaluator]] = Registry(
@@ -245,6 +255,7 @@ EVALUATORS: Registry[type[Evaluator]] = Registry(
         "caption_images": "mmud.evaluators.caption_images:CaptionImageEvaluator",
         "generation": "mmud.evaluators.images:GenerationEvaluator",
     },
+    _fault,
 )
 
 BUILT_IN = ("mmud:segmentation", "mmud:answers", "mmud:captions", "mmud:caption_images", "mmud:generation")

@@ -93,13 +93,16 @@ class Collector:
         self.registered: dict[str, str] = {}
         self.evaluators: list[Evaluator] = []
         for name in request.evaluators:
-            evaluator = EVALUATORS.get(name)(self.options)
+            chosen = EVALUATORS.get(name)
+            with blamed_on(chosen):
+                evaluator = chosen(self.options)
             same = [other for other in self.evaluators if other.name == evaluator.name]
             if same and type(same[0]) is not type(evaluator):
                 message = f"two evaluators keep their rows as {evaluator.name!r}; {name} is one of them"
                 raise MmudError(general_codes.PLUGIN_CLASH, message)
             if not same and self._is_ready(evaluator):
-                evaluator.begin(dataset.fingerprint, request.split)
+                with blamed_on(evaluator):
+                    evaluator.begin(dataset.fingerprint, request.split)
                 self.registered[evaluator.name] = name
                 self.evaluators.append(evaluator)
 
@@ -123,7 +126,8 @@ class Collector:
         return RowTable.of(rows, self._describe(tasks, survey, found))
 
     def _is_ready(self, evaluator: Evaluator) -> bool:
-        reason = evaluator.why_not()
+        with blamed_on(evaluator):
+            reason = evaluator.why_not()
         if reason is None:
             return True
         if any(self._insists(task) for task in evaluator.tasks):
@@ -164,7 +168,8 @@ class Collector:
                     survey.selected[task].append(sample.sample_id)
                 for evaluator in self.evaluators:
                     if task in evaluator.tasks:
-                        evaluator.observe(task, sample)
+                        with blamed_on(evaluator):
+                            evaluator.observe(task, sample)
         for task in tasks:
             if not survey.expected[task] and self._insists(task):
                 message = f"no sample of {self.request.split} has labels for {task.value}"
@@ -299,8 +304,8 @@ def _evaluator_rows(evaluator: Evaluator, task: Task, cases: Sequence[Case]) -> 
     """An evaluator's row for each case; None where it does not score it."""
     if task not in evaluator.tasks:
         return [None] * len(cases)
-    chosen = [index for index, case in enumerate(cases) if evaluator.applies(case.sample, task)]
     with blamed_on(evaluator):
+        chosen = [index for index, case in enumerate(cases) if evaluator.applies(case.sample, task)]
         rows = evaluator.rows([cases[index] for index in chosen]) if chosen else []
     if len(rows) != len(chosen):
         message = f"evaluator {evaluator.name!r} gave {len(rows)} rows for {len(chosen)} samples"

@@ -116,6 +116,38 @@ def test_a_broken_one_is_listed_and_stops_only_who_asks_for_it(site: Path, made:
     assert "MM005" in asked.stderr
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("class TagDensity", "TagDensity = 3\nclass Other", "is no subclass"),
+        ("    def row(", "    def other(", "lacks row"),
+        ('    name = "tag_density"\n', "", "lacks name"),
+    ],
+)
+def test_what_is_no_evaluator_is_broken(site: Path, made: Any, old: str, new: str, told: str) -> None:
+    module = site / "tag_density.py"
+    module.write_text(module.read_text().replace(old, new))
+    listed = mmud(site, "plugins")
+    assert listed.returncode == 4
+    assert told in listed.stdout
+    asked = mmud(site, "evaluate", str(made.perturbed), "--data", str(made.dataset.path), "--evaluators", "tag_density")
+    assert asked.returncode == 4
+    assert "MM005" in asked.stderr
+    assert told in asked.stderr
+
+
+@pytest.mark.parametrize("method", ["__init__", "begin", "observe", "why_not", "applies", "finish"])
+def test_whatever_it_raises_is_its_own_fault(site: Path, made: Any, method: str) -> None:
+    module = site / "tag_density.py"
+    fails = f"    def {method}(self, *given):\n        raise KeyError('fails here')\n\n    def row("
+    module.write_text(module.read_text().replace("    def row(", fails))
+    data = ["--data", str(made.dataset.path), "--evaluators", "tag_density"]
+    outcome = mmud(site, "evaluate", str(made.perturbed), *data)
+    assert "a fault of mmud" not in outcome.stderr
+    assert "MM823" in outcome.stderr
+    assert "fails here" in outcome.stderr
+
+
 def test_two_that_claim_one_name_are_both_named(site: Path, made: Any) -> None:
     files = files_of_the_page()
     project = files["pyproject.toml"].replace("mmud-tag-density", "mmud-other").replace("tag_density:", "other:")
