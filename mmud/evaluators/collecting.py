@@ -133,7 +133,7 @@ class Collector:
         if any(self._insists(task) for task in evaluator.tasks):
             raise MmudError(codes.NOT_SCORED, f"{evaluator.name}: {reason}")
         there = self.predictions.tasks if isinstance(self.predictions, PredictionFolder) else self.predictions
-        if any(task in there for task in evaluator.tasks):
+        if self.request.tasks is None and any(task in there for task in evaluator.tasks):
             self.log(Finding(codes.NOT_SCORED, Place(), f"{evaluator.name}: {reason}"))
         return False
 
