@@ -119,6 +119,7 @@ def _row(table: Table, row: Row, place: int, pages: dict[str, str]) -> dict[str,
             "range": range_text(cell.standing),
         }
     rates = {task.value: rate for task in table.tasks if (rate := row.throughput(task)) is not None}
+    trained = {task.value: count for task in table.tasks if (count := row.trainable_for(task)) is not None}
     return {
         "name": entry.name,
         "authors": ", ".join(entry.authors),
@@ -127,6 +128,7 @@ def _row(table: Table, row: Row, place: int, pages: dict[str, str]) -> dict[str,
         "cells": cells,
         "parameters": row.parameters,
         "trainable": row.trainable,
+        "trainableFor": trained,
         "throughput": rates,
         "page": pages.get(row.loaded.slug),
     }

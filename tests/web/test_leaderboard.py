@@ -55,7 +55,7 @@ def board(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (
             "oracle",
             Oracle(),
-            {"authors": ["A. Author"], "system": {"parameters": 10, "trainable_parameters": {"a": 3, "b": 4}}},
+            {"authors": ["A. Author"], "system": {"parameters": 10, "trainable_parameters": {"captioning": 3, "b": 4}}},
         ),
         ("slightly spoilt", Perturbed({"strength": 0.1}, 1), {"system": {"throughput": {"captioning": 12.5}}}),
         ("spoilt the same", Perturbed({"strength": 0.1}, 2), {}),
@@ -117,6 +117,9 @@ def test_tables_hold_hostile_names_as_text(board: Path) -> None:
     assert len(rows) == 7
     assert rows[0]["system"] == "oracle"
     assert rows[0]["trainable_parameters"] == "7"
+    assert (rows[0]["captioning_trainable_parameters"], rows[0]["referring_trainable_parameters"]) == ("3", "")
+    rates = {row["system"]: row["captioning_samples_per_second"] for row in rows}
+    assert rates["slightly spoilt"] == "12.5"
     hostile = next(row for row in rows if "script" in row["system"])
     # A spreadsheet would take a text that begins with = for a formula.
     assert hostile["system"].startswith("'=1+1")
@@ -136,6 +139,7 @@ def test_pages_render_offline_with_drawn_samples(board: Path, dataset: Dataset, 
     names = {file.relative_to(tmp_path / "site").as_posix() for file in files}
     assert {"index.html", "leaderboard.csv", "leaderboard.md", "leaderboard.tex", "systems/oracle.html"} <= names
     page = (tmp_path / "site" / "index.html").read_text("utf-8")
+    assert '"trainableFor": {"captioning": 3}' in page
     assert "<script>document" not in page
     assert "://" not in page.replace("http://www.w3.org/2000/svg", "")
     drawn = (tmp_path / "site" / "systems" / "badly-spoilt.html").read_text("utf-8")

@@ -59,6 +59,11 @@ class Row:
             return sum(count for count in counts if count is not None)
         return _count(value)
 
+    def trainable_for(self, task: Task) -> int | None:
+        """Trained parameters of one task, where the submission gives them by task."""
+        value = self.loaded.entry.system.get("trainable_parameters")
+        return _count(value.get(task.value)) if isinstance(value, Mapping) else None
+
     def throughput(self, task: Task) -> float | None:
         """Samples a second in one task, as the submission says (``system.throughput``)."""
         said = self.loaded.entry.system.get("throughput")
@@ -141,6 +146,7 @@ def to_csv(table: Table) -> str:
     for task in table.tasks:
         name = f"{SHORT[task]}_{table.board.primary[task]}"
         header += [name, f"{name}_low", f"{name}_high", f"{SHORT[task]}_rank_best", f"{SHORT[task]}_rank_worst"]
+        header += [f"{SHORT[task]}_trainable_parameters", f"{SHORT[task]}_samples_per_second"]
     header += ["parameters", "trainable_parameters", "authors", "reason"]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -153,6 +159,7 @@ def to_csv(table: Table) -> str:
             standing = cell.standing
             line += [cell.value, cell.low, cell.high]
             line += [standing.best, standing.worst] if standing is not None else [None, None]
+            line += [row.trainable_for(task), row.throughput(task)]
         line += [
             row.parameters,
             row.trainable,

@@ -40,6 +40,7 @@ function taskCell(row, task) {
   }
   if (cell.value === task.best) node.classList.add("best");
   node.append(make("span", "value", figure(cell.value)), make("span", "range", `rank ${cell.range}`), bar(cell, task.scale));
+  if (row.trainableFor[task.key] !== undefined) node.append(make("div", "authors", `${whole(row.trainableFor[task.key])} trained`));
   if (row.throughput[task.key] !== undefined) node.append(make("div", "authors", `${whole(row.throughput[task.key])} samples/s`));
   return node;
 }
