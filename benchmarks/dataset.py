@@ -1,6 +1,6 @@
 """The data layer against its peers, in one run: a table of CPU seconds, ratios and peak memory.
 
-    python benchmarks/dataset.py [--samples 36489] [--pairs 10000] [--tenfold] [--work DIR]
+    python benchmarks/dataset.py [--samples 36489] [--pairs 10000] [--images FOLDER] [--tenfold] [--work DIR]
 
 A release of the official shape is made up first (benchmarks/official_release.py). Every figure is the CPU time of this process
 and its children, or the peak memory of a child, so that a busy machine changes little; ratios carry over to other machines.
@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from measuring import cpu, cpu_seconds, mmud
 from official_release import TOTAL, make_release
 from pycocotools import mask as coco
+from validate import image_speed
 
 from mmud.annotations.masks import Mask, intersections_and_unions
 from mmud.dataset.schema import schema
@@ -184,11 +185,26 @@ def measure_tenfold(work: Path, samples: int) -> list[list[str]]:
     ]
 
 
+def measure_decoding(work: Path, images: Path, records: int = 1000) -> list[list[str]]:
+    ratio, alone, found, files = image_speed(work, images, records)
+    return [
+        [
+            f"mmud validate, {records:,} records, {files} images decoded",
+            f"{found['seconds']:.2f}",
+            f"{100 * ratio:.0f} % of Pillow's speed ({alone:.2f} s)",
+            "at least 80 %",
+        ]
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=TOTAL)
     parser.add_argument("--pairs", type=int, default=PAIRS, help="of masks")
     parser.add_argument("--tenfold", action="store_true", help="also build and validate ten times as many records")
+    parser.add_argument(
+        "--images", type=Path, help="a folder of JPEG files: also validate with decoding, beside Pillow"
+    )
     parser.add_argument("--work", type=Path, help="where to make files; a temporary folder otherwise")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mmud-benchmark-") as name:
@@ -196,6 +212,8 @@ def main() -> None:
         os.environ.setdefault("MMUD_CACHE", str(work / "cache"))
         started = time.monotonic()
         rows = measure_masks(options.pairs) + measure_release(work, options.samples)
+        if options.images is not None:
+            rows += measure_decoding(work, options.images)
         if options.tenfold:
             rows += measure_tenfold(work, options.samples)
         print("| work | CPU s | against | aim |\n|---|---|---|---|")

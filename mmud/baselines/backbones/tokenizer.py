@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from mmud.dataset.sources.scenes import language
-from mmud.dataset.sources.scenes.config import PRESETS, preset
+from mmud.dataset.sources.scenes.config import preset
 from mmud.dataset.sources.scenes.language.statements import statement
 from mmud.dataset.sources.scenes.language.wording import Wording, plural
 from mmud.dataset.sources.scenes.stream import Stream
@@ -216,6 +216,7 @@ INSTRUCTION_WORDS: Final = [
 _WORD = re.compile(r"[A-Za-z][A-Za-z'-]*")
 _FIELD = re.compile(r"\{[^{}]*\}")
 _TEXT_SCENES: Final = 150
+_TEXT_PRESETS: Final = ("easy", "normal", "hard")
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -248,8 +249,8 @@ def _constants() -> Iterator[str]:
 
 
 def _texts() -> Iterator[str]:
-    """Texts of scenes of every preset: the words between the constants come from here."""
-    for name in PRESETS:
+    """Texts of scenes of all sorts: the words between the constants come from here."""
+    for name in _TEXT_PRESETS:
         config = preset(name, synonyms=0.4)
         for index in range(_TEXT_SCENES):
             scene = generate(config, index)

@@ -312,7 +312,8 @@ def _scenes_tiny() -> dict[str, Any]:
             "vision_tower": "scenes-tiny",
             "image_decoder": "scenes-tiny",
         },
-        "text": {"max_length": 320},
+        # The turns that the language model was pretrained on, in words that it knows.
+        "text": {"max_length": 320, "prompt_format": "<user>{prompt}<assistant>", "templates": "plain"},
         "adapter_options": {"dimension": 64, "dropout": 0.0},
         "global_decoder": {"hidden": 192},
         "loss": {"feature": 5.0},

@@ -223,11 +223,38 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "synonyms": 0.4,
         "families": FAMILIES[6:],
     },
+    # What the small backbones of neural tuning are made for.
+    "tiny": {
+        "min_objects": 4,
+        "max_objects": 5,
+        "overlap": 0.0,
+        "min_visible": 0.8,
+        "confusability": 0.0,
+        "max_tilt": 0,
+        "clutter": 0.4,
+        "synonyms": 0.0,
+        "caption_words": 60,
+        "max_targets": 3,
+        "shapes": ("circle", "square", "triangle", "star", "heart", "ring", "cross", "crescent"),
+        "colors": ("red", "orange", "yellow", "green", "blue", "purple", "black", "white"),
+        "backgrounds": ("plain", "striped", "checkered"),
+        "tints": ("grey", "cream", "mint", "navy"),
+        "families": (
+            "attribute",
+            "extreme",
+            "region",
+            "count",
+            "color_association",
+            "shape_association",
+            "texture_association",
+            "relation",
+        ),
+    },
 }
 
 
 def preset(name: str, **changes: Any) -> ScenesConfig:
-    """The settings called ``easy``, ``normal`` or ``hard``, with changes.
+    """The settings called ``easy``, ``normal``, ``hard`` or ``tiny``, with changes.
 
     Raises:
         MmudError: MM770 for an unknown preset or setting, and what :class:`ScenesConfig` raises.

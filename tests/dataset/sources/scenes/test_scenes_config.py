@@ -83,7 +83,7 @@ def test_families_that_nothing_fits_are_reported() -> None:
 
 
 def test_presets_grow_harder() -> None:
-    easy, normal, hard = (preset(name) for name in PRESETS)
+    easy, normal, hard = (preset(name) for name in ("easy", "normal", "hard"))
     for name in ("max_objects", "overlap", "confusability", "clutter", "synonyms"):
         values = [getattr(config, name) for config in (easy, normal, hard)]
         assert values == sorted(values)
