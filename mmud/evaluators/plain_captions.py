@@ -27,6 +27,8 @@ from mmud.evaluators.signatures import signature
 from mmud.evaluators.statistics.bootstrap import Resampler
 
 BACKENDS = ("mmud", "pycocoevalcap")
+_OF_THE_WHOLE = frozenset({"bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor"})
+"""What pycocoevalcap computes from sums over all images, which it does not hand out."""
 
 
 def score_caption_files(
@@ -97,7 +99,7 @@ def score_with_oracle(
     missing: Missing = "refuse",
     resampler: Resampler | None = None,
 ) -> tuple[dict[str, Figure], OracleScores]:
-    """The same files through pycocoevalcap's own scorers. BLEU is no mean over images, so it has no interval here.
+    """The same files through pycocoevalcap's own scorers. BLEU and METEOR are no means over images: no interval.
 
     Raises:
         MmudError: MM859 (exit code 4) when pycocoevalcap or Java is missing; else as `score_caption_files`.
@@ -109,7 +111,7 @@ def score_with_oracle(
 def _oracle_figure(scores: OracleScores, name: str, resampler: Resampler) -> Figure:
     n = len(scores.ids)
     low = high = None
-    if not name.startswith("bleu_"):
+    if name not in _OF_THE_WHOLE:
         columns = {UNITS: np.ones(n, dtype=np.int64), name: np.asarray(scores.per_image[name], dtype=np.float64)}
         _, images = np.unique(np.asarray(scores.ids), return_inverse=True)
         figures = Figures(columns, np.arange(n), partial(_mean, name), {name: UNITS}, {name: {}})

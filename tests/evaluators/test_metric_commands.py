@@ -208,6 +208,23 @@ def test_the_oracle_backend_agrees(tmp_path: Path, capsys: pytest.CaptureFixture
         assert "backend:pycocoevalcap" in figure["signature"]
 
 
+def test_an_interval_of_the_oracle_is_that_of_its_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """METEOR's and BLEU's figures are no means over images: of two captions METEOR gave 0.543 where the mean is 0.724."""
+    from mmud.evaluators import plain_captions
+    from mmud.evaluators.captions.oracles import OracleScores
+
+    each = {"meteor": np.array([0.4476, 1.0]), "bleu_1": np.array([0.5, 1.0]), "rouge_l": np.array([0.25, 0.75])}
+    said = OracleScores({"meteor": 0.5427, "bleu_1": 0.7, "rouge_l": 0.5}, each, ("1", "2"))
+    monkeypatch.setattr(plain_captions, "score_with_pycocoevalcap", lambda *given: said)
+    captions(tmp_path, "--json")
+    figures, _ = plain_captions.score_with_oracle(tmp_path / "r.json", tmp_path / "c.json")
+    assert {name: figure.low is None for name, figure in figures.items()} == {
+        "meteor": True,
+        "bleu_1": True,
+        "rouge_l": False,
+    }
+
+
 def test_features(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     generator = np.random.default_rng(0)
     a, b = generator.normal(size=(60, 8)), generator.normal(0.5, 1, size=(60, 8))
