@@ -187,6 +187,15 @@ CIDER_LEFT_OUT = declare(
     severity=Severity.WARNING,
     exit_code=ExitCode.USAGE,
 )
+METRIC_NOT_REPORTED = declare(
+    "MM828",
+    "metric was asked for and is not reported",
+    "Ask for it where its task is scored, or name it in --metrics when rows are made.",
+    "No task that was scored has the metric, or the rows were made without it: boundary IoU and CLIP scores are measured only "
+    "where they are asked for.",
+    severity=Severity.WARNING,
+    exit_code=ExitCode.USAGE,
+)
 UNSUITABLE_SLICE = declare(
     "MM826",
     "slice does not apply to the task",

@@ -118,7 +118,20 @@ class Scorer:
             scored = self._score_task(rows, task)
             if scored["metrics"]:
                 found[task.value] = scored
+        self._note_absent(rows, found)
         return found
+
+    def _note_absent(self, rows: RowTable, found: Mapping[str, Any]) -> None:
+        """A finding for metrics that were named and that no task reports."""
+        wanted = self.options.metrics or frozenset()
+        registered = rows.description["options"]["registered"].values()
+        known = {metric.name for name in registered for metric in EVALUATORS.get(name).metrics}
+        if wanted.issuperset(known):  # all were asked for, which means all that there are
+            return
+        absent = sorted(wanted.difference(*(task["metrics"] for task in found.values())))
+        if absent:
+            message = f"no task that was scored reports {', '.join(absent)}"
+            self._note([Finding(codes.METRIC_NOT_REPORTED, Place(), message)])
 
     def _score_task(self, rows: RowTable, task: Task) -> dict[str, Any]:
         result: dict[str, Any] = {"metrics": {}, "samples": 0, "images": 0}

@@ -438,3 +438,14 @@ def test_cider_of_one_text_is_left_out_with_a_warning(made: Any, tmp_path: Path)
     assert str(found.findings[0].severity.label) == "warning"
     assert "cider_d" not in found.scores["tasks"][CAPTIONING]["metrics"]
     assert found.value(CAPTIONING, "bleu_4") == pytest.approx(1.0, abs=1e-9)
+
+
+def test_a_metric_that_was_named_and_is_not_there_is_said(made: Any) -> None:
+    found = evaluate(made.perturbed, made.dataset, tasks=[CAPTIONING], metrics=["gIoU", "cider_d"])
+    assert [(finding.code.id, finding.message) for finding in found.findings] == [
+        ("MM828", "no task that was scored reports gIoU")
+    ]
+    assert not evaluate(made.perturbed, made.dataset, tasks=[CAPTIONING], metrics=["all"]).findings
+    assert not evaluate(
+        made.perturbed, made.dataset, metrics=["gIoU", "cider_d"], tasks=[REFERRING, CAPTIONING]
+    ).findings
