@@ -93,7 +93,9 @@ def test_what_cannot_be_had_is_refused(made: Any, capsys: pytest.CaptureFixture[
     with pytest.raises(MmudError, match="MM816"):
         score(made, None)
     other = score(made, None, ("clip_score", "gIoU"), tasks=["referring_segmentation"])
-    assert [finding.code.id for finding in other.findings] == ["MM828"]  # and not MM816, of a task that was not asked for
+    assert [finding.code.id for finding in other.findings] == [
+        "MM828"
+    ]  # and not MM816, of a task that was not asked for
     noted = score(made, None, ("clip_score", "cider_d"), tasks=None)
     assert "MM816" in {finding.code.id for finding in noted.findings}
     assert set(noted.scores["tasks"][CAPTIONING]["metrics"]) == {"cider_d"}
