@@ -145,10 +145,18 @@ class Handler(BaseHTTPRequestHandler):
             self.pay(body, whole)
 
     def pay(self, body: Body, whole: bytes) -> None:
-        self.reply(200, whole)
+        # Counted first: whoever has read an answer finds it counted.
+        self.count(body, 1)
+        try:
+            self.reply(200, whole)
+        except OSError:
+            self.count(body, -1)
+            raise
+
+    def count(self, body: Body, by: int) -> None:
         with self.server.lock:
             if self.server.keeps_requests:
-                self.server.answered[image_of(body) + text_of(body)[:60]] += 1
+                self.server.answered[image_of(body) + text_of(body)[:60]] += by
 
     def begin(self, length: int) -> None:
         self.send_response(200)

@@ -154,7 +154,7 @@ class Trainer:
     """Trains, keeps checkpoints, and goes on from the newest one.
 
     With a bound on steps, a training that was killed and run again ends in the same weights as one that was not, to the bit, on
-    the CPU with the same number of threads. With a bound on minutes the learning rate follows the clock, so it does not.
+    the CPU with one thread. With a bound on minutes the learning rate follows the clock, so it does not.
 
     Args:
         model: what is trained.

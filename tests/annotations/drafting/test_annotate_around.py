@@ -34,6 +34,8 @@ def test_ctrl_c_keeps_what_was_answered(service: Service, silent: Dataset, tmp_p
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        # A suite that runs in the background of a shell has the signal switched off, and so have its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     end = time.monotonic() + 60
     while sum(service.answered.values()) < 5:
