@@ -98,6 +98,7 @@ class Handler(BaseHTTPRequestHandler):
                 server.headers.append(dict(self.headers))
             fault = server.faults.pop(0) if server.faults else server.always
             server.running += 1
+            self.runs = True
             server.most = max(server.most, server.running)
             held = server.hold_after is not None and len(server.requests) > server.hold_after
         try:
@@ -107,8 +108,13 @@ class Handler(BaseHTTPRequestHandler):
             else:
                 self.answer(body, fault)
         finally:
-            with server.lock:
-                server.running -= 1
+            self.stop_running()
+
+    def stop_running(self) -> None:
+        """The request is no longer under way; before its last byte goes out, since the next one may follow at once."""
+        with self.server.lock:
+            self.server.running -= self.runs
+            self.runs = False
 
     def answer(self, body: Body, fault: Any) -> None:
         if self.server.latency:
@@ -145,6 +151,7 @@ class Handler(BaseHTTPRequestHandler):
             self.pay(body, whole)
 
     def pay(self, body: Body, whole: bytes) -> None:
+        self.stop_running()
         # Counted first: whoever has read an answer finds it counted.
         self.count(body, 1)
         try:
