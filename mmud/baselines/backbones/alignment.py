@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmud.baselines.backbones.documents import Mixture, Writer
-from mmud.baselines.backbones.language import TextBatch, collate, soft_embeddings
+from mmud.baselines.backbones.language import TextBatch, collate, soft_embeddings, weighted_loss
 from mmud.baselines.backbones.vision import ImageData, pixel_values
 from mmud.baselines.neural_tuning.config import NeuralTuningConfig
 from mmud.baselines.neural_tuning.projection import ImageProjection
@@ -98,13 +98,6 @@ class Alignment(nn.Module):
 
     def _text_loss(self, tokens: Tensor, documents: TextBatch) -> Tensor:
         table: Any = self.language_model.get_input_embeddings().weight
-        embedded: Any = nn.functional.embedding(documents.ids, table)
-        count = tokens.shape[1]
-        embedded = torch.cat([embedded[:, :1], tokens, embedded[:, 1 + count :]], dim=1)
-        states = self.language_model.model(inputs_embeds=embedded, use_cache=False).last_hidden_state
-        weights = documents.weights[:, 1:]
-        wanted = weights > 0
-        logits = self.language_model.lm_head(states[:, :-1][wanted])
-        losses = nn.functional.cross_entropy(logits, documents.ids[:, 1:][wanted], reduction="none")
-        loss: Tensor = (losses * weights[wanted]).sum() / weights[wanted].sum()
-        return loss
+        words: Tensor = nn.functional.embedding(documents.ids, table)
+        embedded = torch.cat([words[:, :1], tokens, words[:, 1 + tokens.shape[1] :]], dim=1)
+        return weighted_loss(self.language_model, documents, embedded)

@@ -111,12 +111,6 @@ class ImageAutoencoder(nn.Module):
         self.head = FeatureHead(self.config)
         self.decoder = ImageDecoder(self.config)
 
-    def feature(self, encoder: CLIPVisionModel, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) pixels as the encoder takes them -> (B, feature_size)."""
-        patches = encoder(pixel_values=pixels).last_hidden_state[:, 1:]
-        feature: Tensor = self.head(patches)
-        return feature
-
     def draw(self, feature: Tensor) -> Tensor:
         """(B, feature_size) -> (B, side, side, 3) uint8."""
         image: Tensor = self.decoder(feature)
@@ -149,8 +143,7 @@ def reconstruction(
         patches = encoder(pixel_values=pixels).last_hidden_state[:, 1:]
     feature = autoencoder.head(patches)
     noise = torch.randn(feature.shape, generator=torch.Generator().manual_seed(step))
-    scale = feature.detach().square().mean().sqrt()
-    drawn = autoencoder.decoder(feature + NOISE * scale * noise)
+    drawn = autoencoder.decoder(feature + NOISE * scale_of(feature.detach()) * noise)
     side = autoencoder.config.image_side
     wanted = nn.functional.interpolate(pixels * DEVIATION + MEAN, (side, side), mode="area")
     owners = torch.from_numpy(np.stack([scene.owner > 0 for scene in scenes])).float()[:, None]

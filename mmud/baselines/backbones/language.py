@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from mmud.baselines.backbones.documents import BAG, ContextKind, Document, Mixture, Writer
-from mmud.baselines.backbones.turns import PLACES, question_turn
+from mmud.baselines.backbones.turns import PLACES, Turn, question_turn
 from mmud.baselines.backbones.world import PRETRAINING_SEED, tiny_world
-from mmud.dataset.sources.scenes.config import ScenesConfig
 from mmud.dataset.sources.scenes.language.questions import ask_family
 from mmud.dataset.sources.scenes.stream import Stream
 from mmud.dataset.sources.scenes.world import Scene, generate
@@ -150,17 +149,21 @@ def embed(model: LlamaForCausalLM, batch: TextBatch) -> Tensor:
     return embedded.index_put((rows, positions[filled] + 1), soft[filled])
 
 
-def hidden_states(model: LlamaForCausalLM, batch: TextBatch) -> Tensor:
-    """(B, T, width): the last states."""
-    states: Tensor = model.model(inputs_embeds=embed(model, batch), use_cache=False).last_hidden_state
+def hidden_states(model: LlamaForCausalLM, embedded: Tensor) -> Tensor:
+    """(B, T, width) embeddings to (B, T, width) last states."""
+    states: Tensor = model.model(inputs_embeds=embedded, use_cache=False).last_hidden_state
     return states
 
 
-def weighted_loss(model: LlamaForCausalLM, batch: TextBatch) -> Tensor:
-    """Cross-entropy of the next token, averaged by the documents' weights."""
+def weighted_loss(model: LlamaForCausalLM, batch: TextBatch, embedded: Tensor) -> Tensor:
+    """Cross-entropy of the next token, averaged by the documents' weights.
+
+    Args:
+        embedded: (B, T, width): the batch as `embed` gives it, or with something else in place of the context.
+    """
     weights = batch.weights[:, 1:]
     wanted = weights > 0
-    logits = model.lm_head(hidden_states(model, batch)[:, :-1][wanted])
+    logits = model.lm_head(hidden_states(model, embedded)[:, :-1][wanted])
     losses = nn.functional.cross_entropy(logits, batch.ids[:, 1:][wanted], reduction="none")
     chosen = weights[wanted]
     loss: Tensor = (losses * chosen).sum() / chosen.sum()
@@ -223,21 +226,17 @@ class LanguageBatches:
             documents.append(self.writer.write(scene, lesson.mixture, stream, kind))
         return collate(documents, self.writer.pad)
 
-    def micro_batches(self, step: int) -> Iterable[tuple[TextBatch, float]]:
-        """The batch of a step, whole."""
-        yield self.batch(step), 1.0
-
 
 # -- the gate ---------------------------------------------------------------------------------------------------------------
 
 
-def gate_questions(scene: Scene) -> dict[str, tuple[str, Any]]:
-    """One question of each family that the scene offers: family -> (question, turn)."""
+def gate_questions(scene: Scene) -> dict[str, Turn]:
+    """One question of each family that the scene offers, by family."""
     found = {}
     for family in scene.config.families:
         question = ask_family(family, scene.view, scene.config, Stream("gate", scene.index, family))
         if question is not None:
-            found[family] = (question.text, question_turn(question))
+            found[family] = question_turn(question)
     return found
 
 
@@ -257,7 +256,7 @@ def exact_answers(
     model.train(False)
     documents: list[tuple[str, int, Document]] = []
     for scene in scenes:
-        for family, (_, turn) in gate_questions(scene).items():
+        for family, turn in gate_questions(scene).items():
             document = writer.context(scene, kind, Stream("gate context", scene.index, family))
             writer.ask(document, turn.question)
             begun = len(document.ids)
@@ -269,7 +268,7 @@ def exact_answers(
     for start in range(0, len(documents), batch_size):
         chosen = documents[start : start + batch_size]
         batch = collate([document for _, _, document in chosen], writer.pad)
-        likeliest = model.lm_head(hidden_states(model, batch)[:, :-1]).argmax(-1)
+        likeliest = model.lm_head(hidden_states(model, embed(model, batch))[:, :-1]).argmax(-1)
         agreed = likeliest == batch.ids[:, 1:]
         for row, (family, begun, document) in enumerate(chosen):
             asked[family] += 1
@@ -280,8 +279,3 @@ def exact_answers(
 def share_exact(found: Mapping[str, tuple[int, int]]) -> float:
     """Share of all questions that are answered exactly."""
     return sum(right for right, _ in found.values()) / max(1, sum(asked for _, asked in found.values()))
-
-
-def gate_world(**changes: Any) -> ScenesConfig:
-    """The world whose scenes are held out of pretraining."""
-    return tiny_world(**changes)

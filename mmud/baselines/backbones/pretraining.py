@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from mmud.baselines.backbones.images import ImageAutoencoder, reconstruction
 from mmud.baselines.backbones.language import (
     LanguageBatches,
     build_language_model,
+    embed,
     exact_answers,
     share_exact,
     weighted_loss,
@@ -50,7 +51,7 @@ from mmud.baselines.base import ProgressFactory, silent
 from mmud.baselines.neural_tuning.config import NeuralTuningConfig
 from mmud.baselines.training.schedule import Budget
 from mmud.baselines.training.tensor_files import Tensors, write_tensors
-from mmud.baselines.training.trainer import Trainer, TrainingConfig
+from mmud.baselines.training.trainer import Trainer, TrainingConfig, make_optimiser
 from mmud.errors import MmudError, Place
 from mmud.files import write_json
 
@@ -83,10 +84,6 @@ class Stage:
     groups: dict[str, list[Parameter]]
     losses: Callable[[Any], Losses]
     batches: Callable[[int], Any]
-    names: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.names = [name for name, weight in self.module.named_parameters() if weight.requires_grad]
 
     def loss(self, batch: Any) -> Losses:
         return self.losses(batch)
@@ -95,14 +92,15 @@ class Stage:
         return self.groups
 
     def trainable_state(self) -> Tensors:
-        found = dict(self.module.named_parameters())
-        return {name: found[name].detach() for name in self.names}
+        return {name: weight.detach() for name, weight in self._trained()}
 
     def load_trainable_state(self, state: Tensors) -> None:
-        found = dict(self.module.named_parameters())
         with torch.no_grad():
-            for name in self.names:
-                found[name].copy_(state[name])
+            for name, weight in self._trained():
+                weight.copy_(state[name])
+
+    def _trained(self) -> Iterator[tuple[str, Parameter]]:
+        return ((name, weight) for name, weight in self.module.named_parameters() if weight.requires_grad)
 
     def train(self, mode: bool = True) -> Any:
         return self.module.train(mode)
@@ -147,11 +145,9 @@ def pretrain(
             continue
         note(f"{stage}: training.")
         torch.manual_seed(seed)
-        made = _MAKERS[stage](folder, tokenizer, seed)
         count, hidden_rate, rate = RECIPE[stage]
         count = (steps or {}).get(stage, count)
-        if stage == "vision_map":
-            made = _with_turn(made, round(ALIGNMENT_TURN * count))
+        made = _MAKERS[stage](folder, tokenizer, seed, count)
         config = TrainingConfig(
             Budget(steps=count),
             {"": rate} if hidden_rate is None else {"rest": rate, HIDDEN: hidden_rate},
@@ -161,7 +157,6 @@ def pretrain(
             log_every=20,
             seed=seed,
         )
-        make = {} if hidden_rate is None else {"make_optimiser": make_muon}
         begun = time.process_time()
         trained = Trainer(
             made,
@@ -170,7 +165,7 @@ def pretrain(
             folder / "training" / stage,
             progress=progress,
             note=note,
-            **make,  # type: ignore[arg-type]
+            make_optimiser=make_optimiser if hidden_rate is None else make_muon,
         ).run()
         scores = _SAVERS[stage](made, folder, tokenizer)
         report[stage] = {
@@ -200,11 +195,13 @@ def _needed(folder: Path, part: str) -> Path:
 # -- the language model -----------------------------------------------------------------------------------------------------
 
 
-def _language(folder: Path, tokenizer: Any, seed: int) -> Stage:
+def _language(folder: Path, tokenizer: Any, seed: int, steps: int) -> Stage:
     model = build_language_model(tokenizer)
     batches = LanguageBatches(Writer(tokenizer), seed)
     groups = hidden_and_rest(model, _layers(model))
-    return Stage(model, groups, lambda batch: {"total": weighted_loss(model, batch)}, batches.batch)
+    return Stage(
+        model, groups, lambda batch: {"total": weighted_loss(model, batch, embed(model, batch))}, batches.batch
+    )
 
 
 def _save_language(stage: Stage, folder: Path, tokenizer: Any) -> dict[str, Any]:
@@ -225,7 +222,7 @@ def _save_language(stage: Stage, folder: Path, tokenizer: Any) -> dict[str, Any]
 # -- the vision tower -------------------------------------------------------------------------------------------------------
 
 
-def _vision(folder: Path, tokenizer: Any, seed: int) -> Stage:
+def _vision(folder: Path, tokenizer: Any, seed: int, steps: int) -> Stage:
     encoder: Any = build_vision_model()
     classifier = PatchClassifier(encoder, attributes_of(tiny_world()))
     data = ImageData(seed, 16)
@@ -259,7 +256,7 @@ def _save_vision(stage: Stage, folder: Path, tokenizer: Any) -> dict[str, Any]:
 # -- the image decoder ------------------------------------------------------------------------------------------------------
 
 
-def _images(folder: Path, tokenizer: Any, seed: int) -> Stage:
+def _images(folder: Path, tokenizer: Any, seed: int, steps: int) -> Stage:
     encoder = scenes_tiny.load_encoder(_needed(folder, scenes_tiny.VISION_TOWER))
     autoencoder = ImageAutoencoder()
     data = ImageData(seed, 16, first=1_000_000)
@@ -284,23 +281,19 @@ def _save_images(stage: Stage, folder: Path, tokenizer: Any) -> dict[str, Any]:
 # -- the vision map ---------------------------------------------------------------------------------------------------------
 
 
-def _map(folder: Path, tokenizer: Any, seed: int) -> Stage:
+def _map(folder: Path, tokenizer: Any, seed: int, steps: int) -> Stage:
     encoder = scenes_tiny.load_encoder(_needed(folder, scenes_tiny.VISION_TOWER))
     model, _ = scenes_tiny.load_language_model(_needed(folder, scenes_tiny.LANGUAGE_MODEL), torch.float32)
     alignment = Alignment(encoder, model, NeuralTuningConfig.from_preset("scenes-tiny"))
     batches = AlignmentBatches(Writer(tokenizer), seed)
     groups = {"all": list(alignment.vision.parameters())}
-    return Stage(alignment, groups, lambda batch: alignment.losses(batch, text=True), batches.batch)
-
-
-def _with_turn(stage: Stage, turn: int) -> Stage:
-    """The same stage, with the grid alone before step ``turn``."""
-    alignment: Any = stage.module
+    # The grid alone first: a step's losses depend on the step, which therefore goes along with its batch.
+    turn = round(ALIGNMENT_TURN * steps)
     return Stage(
         alignment,
-        stage.groups,
+        groups,
         lambda numbered: alignment.losses(numbered[1], text=numbered[0] >= turn),
-        lambda step: (step, stage.batches(step)),
+        lambda step: (step, batches.batch(step)),
     )
 
 
@@ -315,7 +308,7 @@ def _save_map(stage: Stage, folder: Path, tokenizer: Any) -> dict[str, Any]:
     return {"scenes": GATE_SCENES, **{name: round(value, 4) for name, value in means.items()}}
 
 
-_MAKERS: Final[Mapping[str, Callable[[Path, Any, int], Stage]]] = {
+_MAKERS: Final[Mapping[str, Callable[[Path, Any, int, int], Stage]]] = {
     "language_model": _language,
     "vision_tower": _vision,
     "image_decoder": _images,

@@ -76,11 +76,15 @@ def test_places_lie_where_the_mask_is():
         assert abs(row - rows.mean() * PLACES / scene.owner.shape[0]) <= 1
 
 
+def states(model, found, writer):
+    return language.hidden_states(model, language.embed(model, language.collate(found, writer.pad)))
+
+
 def test_company_and_padding_change_no_state(writer, model):
     found = documents(writer)
-    together = language.hidden_states(model, language.collate(found, writer.pad))
+    together = states(model, found, writer)
     for row, document in enumerate(found):
-        alone = language.hidden_states(model, language.collate([document], writer.pad))
+        alone = states(model, [document], writer)
         assert torch.allclose(together[row, : len(document.ids)], alone[0], atol=2e-5)
 
 
@@ -96,7 +100,7 @@ def test_the_gate_counts_what_greedy_decoding_gets_right(writer, model):
     scenes = list(held_out(3))
     taught = []
     for scene in scenes:
-        for family, (_, turn) in language.gate_questions(scene).items():
+        for family, turn in language.gate_questions(scene).items():
             document = writer.context(scene, "records", Stream("gate context", scene.index, family))
             writer.ask(document, turn.question)
             begun = list(document.ids)
@@ -104,7 +108,8 @@ def test_the_gate_counts_what_greedy_decoding_gets_right(writer, model):
             taught.append((family, begun, document))
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(12):
-        loss = language.weighted_loss(model, language.collate([each for _, _, each in taught[:12]], writer.pad))
+        batch = language.collate([each for _, _, each in taught[:12]], writer.pad)
+        loss = language.weighted_loss(model, batch, language.embed(model, batch))
         loss.backward()
         optimiser.step()
         optimiser.zero_grad()

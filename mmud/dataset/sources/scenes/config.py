@@ -196,6 +196,7 @@ def _check_names(settings: Mapping[str, Any]) -> None:
 
 
 #: What each preset sets apart from the defaults. ``normal`` is the default.
+_PLAIN_SHAPES: Final = ("circle", "square", "triangle", "star", "heart", "ring", "cross", "crescent")
 PRESETS: Final[dict[str, dict[str, Any]]] = {
     "easy": {
         "min_objects": 4,
@@ -206,7 +207,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "max_tilt": 0,
         "clutter": 0.2,
         "synonyms": 0.0,
-        "shapes": ("circle", "square", "triangle", "star", "heart", "ring", "cross", "crescent"),
+        "shapes": _PLAIN_SHAPES,
         "colors": ("red", "orange", "yellow", "green", "blue", "purple", "brown", "black", "white"),
         "families": FAMILIES[:10],
     },
@@ -235,20 +236,11 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "synonyms": 0.0,
         "caption_words": 60,
         "max_targets": 3,
-        "shapes": ("circle", "square", "triangle", "star", "heart", "ring", "cross", "crescent"),
+        "shapes": _PLAIN_SHAPES,
         "colors": ("red", "orange", "yellow", "green", "blue", "purple", "black", "white"),
         "backgrounds": ("plain", "striped", "checkered"),
         "tints": ("grey", "cream", "mint", "navy"),
-        "families": (
-            "attribute",
-            "extreme",
-            "region",
-            "count",
-            "color_association",
-            "shape_association",
-            "texture_association",
-            "relation",
-        ),
+        "families": (*FAMILIES[:7], "relation"),
     },
 }
 
