@@ -15,8 +15,8 @@ from mmud.annotations.filters.screening import Screening, Verdict, without
 from mmud.annotations.filters.settings import TABLE, Plan, make_plan, switched
 from mmud.annotations.provenance import with_edit
 from mmud.dataset.checks.selection import selected_codes
+from mmud.dataset.next_version import first_samples, write_next_version
 from mmud.dataset.store import Dataset
-from mmud.dataset.writer import write_dataset
 from mmud.errors import Code
 from mmud.files import refuse_existing
 from mmud.records import Sample
@@ -97,11 +97,11 @@ def filter_dataset(
     filtered = Filtered(FilterReport(plan, codes, looked))
     refused: dict[str, Verdict] = {}
     with Screening(settings, selected, tools) as screening:
-        screening.survey(_samples(dataset, limit))
+        screening.survey(first_samples(dataset, limit))
         for split in dataset.splits:
             filtered.report.samples[split] = Counter()
         places = _places(dataset)
-        for sample, verdict in screening.verdicts(_samples(dataset, limit)):
+        for sample, verdict in screening.verdicts(first_samples(dataset, limit)):
             filtered.report.add(next(places), sample, verdict)
             if verdict.refused:
                 refused[sample.sample_id] = verdict
@@ -109,13 +109,6 @@ def filter_dataset(
     if output is not None:
         filtered.dataset = _write(dataset, output, filtered.report, refused, force)
     return filtered
-
-
-def _samples(dataset: Dataset, limit: int | None) -> Iterator[Sample]:
-    for number, sample in enumerate(dataset.samples()):
-        if limit is not None and number >= limit:
-            return
-        yield sample
 
 
 def _places(dataset: Dataset) -> Iterator[str]:
@@ -141,11 +134,12 @@ def _write(dataset: Dataset, output: Path, report: FilterReport, refused: dict[s
                 yield _emptied(sample, verdict)
         files[LOG_NAME] = "".join(log)
 
-    return write_dataset(
+    return write_next_version(
+        dataset,
         output,
-        {split: kept(split) for split in dataset.splits},
-        images=dataset.manifest.images,
-        sources=[*dataset.manifest.sources, _source(dataset)],
+        kept,
+        name=f"filters of {dataset.name}",
+        title=f"what filters kept of {dataset.name}, fingerprint {dataset.fingerprint[:16]}",
         files=files,
         force=force,
     )
@@ -176,16 +170,3 @@ def _entry(split: str, sample: Sample, verdict: Verdict) -> dict[str, Any]:
 
 def _reason(name: str, reason: Reason) -> dict[str, str]:
     return {"filter": name, "code": reason.code.id, "label": reason.label.value, "message": reason.message}
-
-
-def _source(dataset: Dataset) -> dict[str, Any]:
-    """What the manifest and the card say of the filtering."""
-    return {
-        "name": f"filters of {dataset.name}",
-        "title": f"what filters kept of {dataset.name}, fingerprint {dataset.fingerprint[:16]}",
-        "license": "",
-        "homepage": "",
-        "citation": "",
-        "files": {},
-        "fingerprints": [dataset.fingerprint],
-    }

@@ -13,8 +13,8 @@ from mmud.annotations import tags
 from mmud.annotations.linking.linker import Proposal, place_tags, propose_tags
 from mmud.annotations.linking.measuring import Tally, measure
 from mmud.annotations.provenance import with_edit
+from mmud.dataset.next_version import first_samples, write_next_version
 from mmud.dataset.store import Dataset
-from mmud.dataset.writer import write_dataset
 from mmud.files import refuse_existing
 from mmud.records import Sample
 
@@ -94,9 +94,7 @@ def link_dataset(
     """
     linked = Linked(name, least_score)
     if output is None:
-        for number, sample in enumerate(dataset.samples()):
-            if limit is not None and number >= limit:
-                break
+        for sample in first_samples(dataset, limit):
             _link(sample, linked)
             advance(1)
         return linked
@@ -110,11 +108,12 @@ def link_dataset(
             advance(1)
         files[REPORT_NAME] = json.dumps(linked.counts(), indent=2, ensure_ascii=False) + "\n"
 
-    linked.dataset = write_dataset(
+    linked.dataset = write_next_version(
+        dataset,
         output,
-        {split: tagged(split) for split in dataset.splits},
-        images=dataset.manifest.images,
-        sources=[*dataset.manifest.sources, _source(dataset)],
+        tagged,
+        name=f"links of {dataset.name}",
+        title=f"{dataset.name} with tags by rule, fingerprint {dataset.fingerprint[:16]} before",
         files=files,
         force=force,
     )
@@ -130,9 +129,7 @@ def measure_dataset(
 ) -> Tally:
     """Take the tags off that a field has, link it anew, and compare; see `mmud.annotations.linking.measuring.measure`."""
     tally = Tally()
-    for number, sample in enumerate(dataset.samples()):
-        if limit is not None and number >= limit:
-            break
+    for sample in first_samples(dataset, limit):
         tally.add(measure(getattr(sample, name), sample.objects, sample.width, sample.height, least_score))
         advance(1)
     return tally
@@ -162,16 +159,3 @@ def _changed(sample: Sample, text: str, sure: list[Proposal], linked: Linked) ->
     edit = {"by": "mmud link", "what": "tagged", "tags": len(sure), "least_score": linked.least_score}
     provenance = with_edit(sample.provenance, linked.name, edit)
     return sample.model_copy(update={linked.name: placed, "provenance": provenance})
-
-
-def _source(dataset: Dataset) -> dict[str, Any]:
-    """What the manifest and the card say of the linking."""
-    return {
-        "name": f"links of {dataset.name}",
-        "title": f"{dataset.name} with tags by rule, fingerprint {dataset.fingerprint[:16]} before",
-        "license": "",
-        "homepage": "",
-        "citation": "",
-        "files": {},
-        "fingerprints": [dataset.fingerprint],
-    }

@@ -16,8 +16,8 @@ from mmud.annotations.review.journal import read_journals
 from mmud.annotations.review.labels import label_hash
 from mmud.annotations.review.policy import Policy
 from mmud.dataset.label_index import LabelHashes, LabelIndex
+from mmud.dataset.next_version import write_next_version
 from mmud.dataset.store import Dataset
-from mmud.dataset.writer import write_dataset
 from mmud.errors import Finding, MmudError, Place
 from mmud.files import refuse_existing, sha256_of
 from mmud.records import Sample
@@ -141,11 +141,13 @@ def apply_review(
             if kept is not None:
                 yield kept
 
-    applied.dataset = write_dataset(
+    applied.dataset = write_next_version(
+        dataset,
         output,
-        {split: revised(split) for split in dataset.splits},
-        images=dataset.manifest.images,
-        sources=[*dataset.manifest.sources, _source(dataset, journals)],
+        revised,
+        name=f"review of {dataset.name}",
+        title=f"the review of {dataset.name}, fingerprint {dataset.fingerprint[:16]}",
+        made_from=_journal_files(journals),
         files=texts,
         force=force,
     )
@@ -211,16 +213,3 @@ def _record(dataset: Dataset, journals: Sequence[Path], policy: Policy, applied:
 
 def _journal_files(journals: Sequence[Path]) -> dict[str, str]:
     return {path.name: sha256_of(path) for path in journals}
-
-
-def _source(dataset: Dataset, journals: Sequence[Path]) -> dict[str, Any]:
-    """What the manifest and the card say of the review."""
-    return {
-        "name": f"review of {dataset.name}",
-        "title": f"the review of {dataset.name}, fingerprint {dataset.fingerprint[:16]}",
-        "license": "",
-        "homepage": "",
-        "citation": "",
-        "files": _journal_files(journals),
-        "fingerprints": [dataset.fingerprint],
-    }
