@@ -28,6 +28,8 @@ _WORD = re.compile(r"[^\W_]+")
 _MOST_KNOWN_WORDS = 1 << 20
 _BLOCK = 64
 """Texts that are hashed together: 128 hashes of each of their shingles are held."""
+_HELD = 512
+"""Texts whose keys are made at a time."""
 
 Shingles = NDArray[np.uint64]
 Signature = NDArray[np.uint32]
@@ -134,3 +136,42 @@ class ShingleStore:
     def close(self) -> None:
         self._values = np.zeros(0, dtype=np.uint64)
         self._file.close()
+
+
+class ShingledTexts:
+    """Texts as they stream by: their sets in a temporary file, their bands' keys in memory.
+
+    Attributes:
+        store: the sets, by the order in which texts came; to be read after `finish`.
+    """
+
+    def __init__(self) -> None:
+        self.store = ShingleStore()
+        self._hashes = WordHashes()
+        self._waiting: list[Shingles] = []
+        self._keys: list[Signature] = []
+
+    def append(self, words: Sequence[str]) -> None:
+        """Take a text; it has a word at least."""
+        shingles = shingles_of(self._hashes(words))
+        self.store.append(shingles)
+        self._waiting.append(shingles)
+        if len(self._waiting) == _HELD:
+            self._sign()
+
+    def _sign(self) -> None:
+        if self._waiting:
+            self._keys.append(signatures(self._waiting))
+            self._waiting = []
+
+    def finish(self) -> Signature:
+        """The bands' keys of all texts: shape (n, 32)."""
+        self._sign()
+        self.store.finish()
+        keys = np.concatenate(self._keys) if self._keys else np.zeros((0, BANDS), dtype=np.uint32)
+        self._keys = []
+        return keys
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.store.close()

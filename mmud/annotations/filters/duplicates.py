@@ -16,20 +16,9 @@ from pydantic import Field
 from mmud.annotations.filters import codes
 from mmud.annotations.filters.base import Filter, FilterSettings, Label, Reason, Tools
 from mmud.annotations.filters.subject import Subject
-from mmud.annotations.shingles import (
-    BANDS,
-    ShingleStore,
-    WordHashes,
-    jaccard,
-    shingles_of,
-    signatures,
-    text_digest,
-    words_of,
-)
+from mmud.annotations.shingles import BANDS, ShingledTexts, Signature, jaccard, text_digest, words_of
 from mmud.errors import Code
 from mmud.records import Sample
-
-_HELD = 512
 
 
 class DuplicateSettings(FilterSettings):
@@ -52,31 +41,18 @@ class _Texts:
         self.verdicts: dict[str, tuple[Code, str, float]] = {}
         self._ids: list[str] = []
         self._digests: list[bytes] = []
-        self._store = ShingleStore()
-        self._hashes = WordHashes()
-        self._waiting: list[NDArray[np.uint64]] = []
-        self._keys: list[NDArray[np.uint32]] = []
+        self._shingled = ShingledTexts()
 
     def add(self, sample_id: str, words: list[str]) -> None:
         self._ids.append(sample_id)
         self._digests.append(text_digest(words))
-        shingles = shingles_of(self._hashes(words))
-        self._store.append(shingles)
-        self._waiting.append(shingles)
-        if len(self._waiting) == _HELD:
-            self._sign()
-
-    def _sign(self) -> None:
-        if self._waiting:
-            self._keys.append(signatures(self._waiting))
-            self._waiting = []
+        self._shingled.append(words)
 
     def finish(self, similarity: float) -> None:
         """Go through the texts by sample id; one that repeats none that is kept is kept."""
-        self._sign()
-        self._store.finish()
+        buckets, sizes = _buckets(self._shingled.finish())
+        store = self._shingled.store
         order = sorted(range(len(self._ids)), key=self._ids.__getitem__)
-        buckets, sizes = self._buckets()
         # For each bucket of each band, the first text that was kept in it.
         holders = [np.full(size, -1, dtype=np.int32) for size in sizes]
         first: dict[bytes, int] = {}
@@ -86,7 +62,7 @@ class _Texts:
                 self.verdicts[self._ids[number]] = (codes.LABEL_REPEATED, self._ids[same], 1.0)
                 continue
             near = {int(holders[band][buckets[number, band]]) for band in range(BANDS)} - {-1}
-            scored = [(-jaccard(self._store[number], self._store[other]), self._ids[other]) for other in near]
+            scored = [(-jaccard(store[number], store[other]), self._ids[other]) for other in near]
             least, nearest = min(scored, default=(0.0, ""))
             if -least >= similarity:
                 self.verdicts[self._ids[number]] = (codes.LABEL_NEARLY_REPEATED, nearest, -least)
@@ -97,20 +73,19 @@ class _Texts:
                     holders[band][bucket] = number
         self.close()
 
-    def _buckets(self) -> tuple[NDArray[np.int32], list[int]]:
-        """For each text and band the number of its bucket, and how many buckets each band has."""
-        keys = np.concatenate(self._keys) if self._keys else np.zeros((0, BANDS), dtype=np.uint32)
-        self._keys = []
-        buckets = np.empty(keys.shape, dtype=np.int32)
-        sizes = []
-        for band in range(BANDS):
-            found, buckets[:, band] = np.unique(keys[:, band], return_inverse=True)
-            sizes.append(len(found))
-        return buckets, sizes
-
     def close(self) -> None:
-        self._store.close()
+        self._shingled.close()
         self._ids, self._digests = [], []
+
+
+def _buckets(keys: Signature) -> tuple[NDArray[np.int32], list[int]]:
+    """For each text and band the number of its bucket, and how many buckets each band has."""
+    buckets = np.empty(keys.shape, dtype=np.int32)
+    sizes = []
+    for band in range(BANDS):
+        found, buckets[:, band] = np.unique(keys[:, band], return_inverse=True)
+        sizes.append(len(found))
+    return buckets, sizes
 
 
 class DuplicateFilter(Filter[DuplicateSettings]):

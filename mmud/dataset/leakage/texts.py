@@ -9,16 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mmud.annotations.shingles import (
-    BANDS,
-    ShingleStore,
-    WordHashes,
-    jaccard,
-    shingles_of,
-    signatures,
-    text_digest,
-    words_of,
-)
+from mmud.annotations.shingles import BANDS, ShingledTexts, ShingleStore, Signature, jaccard, text_digest, words_of
 from mmud.dataset.joining import equal_pairs
 from mmud.dataset.leakage.corpus import Corpus, Digests, Match, Positions, digests_of, exact_matches
 
@@ -32,7 +23,6 @@ FEWEST_PHRASES, FEWEST_PHRASE_WORDS = 4, 8
 """Smaller sets of phrases agree by chance: so many different ones, and so many words in all, are compared."""
 
 _BATCH = 1024
-_HELD = 512
 
 
 @dataclass
@@ -47,34 +37,18 @@ class _Texts:
     """The texts of one field, as flat arrays: positions, digests and band keys; shingles are in a temporary file."""
 
     def __init__(self) -> None:
-        self.store = ShingleStore()
+        self.shingled = ShingledTexts()
         self._positions = array("q")
         self._digests = bytearray()
-        self._hashes = WordHashes()
-        self._waiting: list[NDArray[np.uint64]] = []
-        self._keys: list[NDArray[np.uint32]] = []
 
     def add(self, position: int, words: list[str]) -> None:
         self._positions.append(position)
         self._digests += text_digest(words)
-        shingles = shingles_of(self._hashes(words))
-        self.store.append(shingles)
-        self._waiting.append(shingles)
-        if len(self._waiting) == _HELD:
-            self._sign()
+        self.shingled.append(words)
 
-    def _sign(self) -> None:
-        if self._waiting:
-            self._keys.append(signatures(self._waiting))
-            self._waiting = []
-
-    def finish(self) -> tuple[Positions, Digests, NDArray[np.uint32]]:
+    def finish(self) -> tuple[Positions, Digests, Signature]:
         """Positions, digests and band keys of all n texts: shapes (n,), (n, 2) and (n, 32)."""
-        self._sign()
-        self.store.finish()
-        keys = np.concatenate(self._keys) if self._keys else np.zeros((0, BANDS), dtype=np.uint32)
-        self._keys = []
-        return np.array(self._positions, dtype=np.int64), digests_of([bytes(self._digests)]), keys
+        return np.array(self._positions, dtype=np.int64), digests_of([bytes(self._digests)]), self.shingled.finish()
 
 
 def text_matches(
@@ -114,7 +88,7 @@ def text_matches(
         return found
     finally:
         for held in fields.values():
-            held.store.close()
+            held.shingled.close()
 
 
 def _read(corpus: Corpus, advance: Callable[[int], None] | None) -> Iterator[tuple[int, dict[str, str], list[str]]]:
@@ -145,7 +119,9 @@ def _matches(corpus: Corpus, texts: _Texts, similarity: float) -> TextMatches:
     best: dict[int, Match] = {}
     for leaked, other in corpus.cell_pairs():
         left, right = (np.flatnonzero(cells[first_of] == corpus.cells.index(cell)) for cell in (leaked, other))
-        for number, candidate, score in _near(texts.store, keys, digests, first_of[left], first_of[right], similarity):
+        for number, candidate, score in _near(
+            texts.shingled.store, keys, digests, first_of[left], first_of[right], similarity
+        ):
             group = left[number]
             for text in order[starts[group] : stops[group]].tolist():
                 known = best.get(text)
@@ -158,7 +134,7 @@ def _matches(corpus: Corpus, texts: _Texts, similarity: float) -> TextMatches:
 
 def _near(
     store: ShingleStore,
-    keys: NDArray[np.uint32],
+    keys: Signature,
     digests: Digests,
     first: NDArray[np.intp],
     second: NDArray[np.intp],
