@@ -153,16 +153,7 @@ def evaluate(
             given[0],
             data,
             evaluators=split_names(evaluators),
-            generation={
-                "extractor": extractor,
-                "weights": weights,
-                "mode": mode,
-                "accept_hash": accept_hash,
-                "device": device,
-                "exif": exif,
-                "cache": not no_cache,
-                "reference_features": reference_features,
-            },
+            extras=generation_extras(extractor, weights, mode, accept_hash, device, exif, no_cache, reference_features),
             split=split,
             tasks=split_names(tasks) or None,
             metrics=split_names(metrics),
@@ -179,12 +170,35 @@ def evaluate(
         _finish(console, found, output, dry_run)
 
 
+def generation_extras(
+    extractor: str | None,
+    weights: str | None,
+    mode: str | None,
+    accept_hash: str | None,
+    device: str,
+    exif: bool,
+    no_cache: bool,
+    reference_features: Path | None,
+) -> dict[str, dict[str, Any]]:
+    """What the evaluator of images is set up with; what was not given is left out."""
+    given = {
+        "extractor": extractor,
+        "weights": weights,
+        "mode": mode,
+        "accept_hash": accept_hash,
+        "device": device,
+        "exif": exif,
+        "cache": not no_cache,
+        "reference_features": reference_features,
+    }
+    return {"generation": {key: value for key, value in given.items() if value is not None}}
+
+
 def _evaluate(
     console: Console,
     predictions: Path,
     data: Path | None,
     evaluators: list[str],
-    generation: dict[str, Any],
     **options: Any,
 ) -> Evaluation:
     """Evaluate with progress; findings that refuse the predictions are listed before the error ends the command."""
@@ -196,8 +210,6 @@ def _evaluate(
     assert data is not None
     dataset = Dataset(data)
     options["evaluators"] = (*BUILT_IN, *evaluators)
-    given = {key: value for key, value in generation.items() if value is not None}
-    options["extras"] = {"generation": given}
     try:
         with console.progress("samples", dataset.length(options["split"])) as bar:
             return evaluate(predictions, dataset, progress=bar.advance, **options)

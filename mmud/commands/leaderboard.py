@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,6 +17,7 @@ from mmud.commands.evaluate import (
     NoCacheFlag,
     ReferenceOption,
     WeightsOption,
+    generation_extras,
 )
 from mmud.errors import ExitCode
 
@@ -57,19 +58,6 @@ def add(
 
     console = Console(json, quiet)
     dataset = Dataset(data)
-    given = {
-        "extractor": extractor,
-        "weights": weights,
-        "mode": mode,
-        "accept_hash": accept_hash,
-        "device": device,
-        "exif": exif,
-        "cache": not no_cache,
-        "reference_features": reference_features,
-    }
-    extras: dict[str, dict[str, Any]] = {
-        "generation": {key: value for key, value in given.items() if value is not None}
-    }
     with console.progress("samples") as bar:
         loaded = add_submission(
             board,
@@ -80,7 +68,7 @@ def add(
             title=title,
             protocol=protocol,
             match=match,
-            extras=extras,
+            extras=generation_extras(extractor, weights, mode, accept_hash, device, exif, no_cache, reference_features),
             allow_partial=allow_partial,
             force=force,
             progress=bar.advance,
