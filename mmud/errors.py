@@ -110,6 +110,11 @@ class Place:
         return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, as a message of ours quotes it: one line of at most 300 characters."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
 _NOWHERE = Place()
 
 

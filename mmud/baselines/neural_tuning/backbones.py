@@ -25,7 +25,7 @@ from mmud.baselines.neural_tuning.feature_targets import ExtractedFeature, Featu
 from mmud.baselines.neural_tuning.interfaces import ImageDecoder, VisionTower
 from mmud.baselines.training import codes
 from mmud.baselines.training.tensor_files import digest_of
-from mmud.errors import MmudError
+from mmud.errors import MmudError, first_line
 
 
 class Backbone:
@@ -135,7 +135,7 @@ def load_language_model(name: str, dtype: torch.dtype, offline: bool = True) -> 
         model: nn.Module = loaded[0]
         missing = loaded[1]["missing_keys"]
     except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
-        raise _missing(f"no language model at {name}: {_first_line(error)}") from error
+        raise _missing(f"no language model at {name}: {first_line(error)}") from error
     if missing:
         # transformers fills these with random numbers.
         message = f"{name} lacks {len(missing)} tensors, such as {min(missing)}"
@@ -195,10 +195,6 @@ def tokenizer_digest(tokenizer: Any) -> str:
     probe: Sequence[int] = tokenizer("The 2 red stars, left of <LCL-1>?\n")["input_ids"]
     text = json.dumps([sorted(tokenizer.get_vocab().items()), list(probe)])
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def _missing(message: str, hint: str | None = None) -> MmudError:

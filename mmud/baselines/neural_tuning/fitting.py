@@ -44,7 +44,7 @@ from mmud.baselines.training.tensor_files import digest_of, read_tensors, write_
 from mmud.baselines.training.trainer import Trainer, TrainingConfig, TrainingReport
 from mmud.baselines.versions import versions
 from mmud.dataset.store import Dataset
-from mmud.errors import MmudError, Place
+from mmud.errors import MmudError, Place, first_line
 from mmud.files import write_json
 from mmud.records import Task
 
@@ -91,8 +91,7 @@ def device_of(name: str) -> str:
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        first = (str(error).splitlines() or [""])[0]
-        raise MmudError(codes.DEVICE_MISSING, f"device {name!r}: {first}") from error
+        raise MmudError(codes.DEVICE_MISSING, f"device {name!r}: {first_line(error)}") from error
     return name
 
 

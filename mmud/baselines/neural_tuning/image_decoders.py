@@ -21,7 +21,7 @@ from mmud import codes as general_codes
 from mmud.baselines import codes as baseline_codes
 from mmud.baselines.neural_tuning import codes
 from mmud.baselines.neural_tuning.interfaces import ImageDecoder
-from mmud.errors import MmudError, Place
+from mmud.errors import MmudError, Place, first_line
 from mmud.images import Pixels
 
 
@@ -92,11 +92,11 @@ class DiffusionDecoder(ImageDecoder):
                 weights, use_safetensors=True, local_files_only=local
             )
         except OSError as error:
-            message = f"no image decoder at {weights}: {_first_line(error)}"
+            message = f"no image decoder at {weights}: {first_line(error)}"
             hint = "Give its folder, or options.offline=false to download it."
             raise MmudError(general_codes.DEPENDENCY_MISSING, message, hint=hint) from error
         except (ValueError, RuntimeError, TypeError, AttributeError, SafetensorError) as error:
-            raise MmudError(codes.IMAGE_DECODER_UNUSABLE, _first_line(error), Place(file=weights)) from error
+            raise MmudError(codes.IMAGE_DECODER_UNUSABLE, first_line(error), Place(file=weights)) from error
         pipeline.set_progress_bar_config(disable=True)
         return pipeline.to(self.device, self._dtype)
 
@@ -186,7 +186,7 @@ class KandinskyDecoder(DiffusionDecoder):
                 weights, use_safetensors=True, local_files_only=self.options.offline or Path(weights).is_dir()
             )
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            message = f"no CLIP image encoder at {weights}: {_first_line(error)}"
+            message = f"no CLIP image encoder at {weights}: {first_line(error)}"
             raise MmudError(general_codes.DEPENDENCY_MISSING, message) from error
         side = encoder.config.image_size
         feature: torch.Tensor = encoder(pixel_values=torch.zeros(1, 3, side, side)).image_embeds
@@ -203,7 +203,3 @@ class KandinskyDecoder(DiffusionDecoder):
         usual = 1.0 if self._blank is None else 4.0
         guidance = usual if self.options.guidance is None else self.options.guidance
         return {"image_embeds": features, "negative_image_embeds": blank, "guidance_scale": guidance}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

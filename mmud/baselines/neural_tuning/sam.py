@@ -7,23 +7,21 @@ the state to a prompt and, unless told otherwise, SAM's small mask decoder.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional
 
-from mmud import codes as general_codes
 from mmud.baselines import codes as baseline_codes
 from mmud.baselines.neural_tuning import codes
 from mmud.baselines.neural_tuning.config import MaskDecoderConfig
 from mmud.baselines.neural_tuning.interfaces import MaskDecoder, Sizes, TagStates
+from mmud.baselines.neural_tuning.known_models import load_known
 from mmud.baselines.neural_tuning.state_readers import LayerMix, PhraseReader
 from mmud.baselines.neural_tuning.vision import stretched
-from mmud.errors import MmudError, Place
+from mmud.errors import MmudError
 from mmud.images import Pixels
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -71,7 +69,8 @@ class SamMaskDecoder(MaskDecoder):
             message = f"mask_decoder.options.{'.'.join(map(str, first['loc']))}: {first['msg']}"
             raise MmudError(baseline_codes.CONFIG_INVALID, message) from error
         self.image_size = sizes.image_size
-        self.sam: Any = _loaded(options).requires_grad_(False).eval()
+        sam: Any = load_known(options.weights, _CLASSES, codes.MASK_DECODER_UNUSABLE, options.offline)
+        self.sam = sam.requires_grad_(False).eval()
         self.sam.mask_decoder.requires_grad_(options.train_decoder)
         if options.train_decoder:
             # They judge a mask's quality and presence; the loss asks neither.
@@ -129,32 +128,3 @@ def _as_map(states: torch.Tensor) -> torch.Tensor:
     """(n, 1 + side * side, width) to (n, width, side, side)."""
     side = round((states.shape[1] - 1) ** 0.5)
     return states[:, 1:].float().transpose(1, 2).reshape(len(states), -1, side, side)
-
-
-def _loaded(options: SamOptions) -> Any:
-    import transformers
-
-    place = Place(file=options.weights)
-    local = options.offline or Path(options.weights).is_dir()
-    try:
-        config = transformers.AutoConfig.from_pretrained(
-            options.weights, local_files_only=local, trust_remote_code=False
-        )
-    except (OSError, ValueError) as error:
-        first = str(error).strip().partition("\n")[0]
-        raise MmudError(general_codes.DEPENDENCY_MISSING, f"no model at {options.weights}: {first}") from error
-    name = _CLASSES.get(config.model_type)
-    if name is None:
-        raise MmudError(codes.MASK_DECODER_UNUSABLE, f"{config.model_type!r} is none of {', '.join(_CLASSES)}", place)
-    try:
-        model, info = getattr(transformers, name).from_pretrained(
-            options.weights, use_safetensors=True, local_files_only=local, output_loading_info=True
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        first = str(error).strip().partition("\n")[0]
-        raise MmudError(codes.MASK_DECODER_UNUSABLE, f"the weights cannot be loaded: {first}", place) from error
-    if info["missing_keys"]:
-        # transformers fills these with random numbers.
-        message = f"the weights lack {len(info['missing_keys'])} tensors, such as {min(info['missing_keys'])}"
-        raise MmudError(codes.MASK_DECODER_UNUSABLE, message, place)
-    return model

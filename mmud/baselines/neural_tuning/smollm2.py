@@ -22,7 +22,7 @@ from mmud.baselines.neural_tuning.backbones import Backbone, package_weights
 from mmud.baselines.neural_tuning.interfaces import VisionTower
 from mmud.baselines.neural_tuning.vision import FeatureMapTower
 from mmud.baselines.training import codes
-from mmud.errors import MmudError, Place
+from mmud.errors import MmudError, Place, first_line
 from mmud.files import cache_folder, sha256_of
 
 GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -115,8 +115,7 @@ def _convert(file: Path, folder: Path) -> None:
             message = f"cannot write: {error}"
             raise MmudError(general_codes.NOT_WRITABLE, message, Place(file=str(folder))) from error
     except (ValueError, KeyError, RuntimeError, ImportError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise MmudError(codes.BACKBONE_UNKNOWN, f"{file.name}: {first}", Place(file=str(file))) from error
+        raise MmudError(codes.BACKBONE_UNKNOWN, f"{file.name}: {first_line(error)}", Place(file=str(file))) from error
 
 
 def _without_mark(settings: dict[str, Any]) -> dict[str, Any]:

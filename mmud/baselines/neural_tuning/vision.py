@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional
 
-from mmud import codes as general_codes
 from mmud.baselines.neural_tuning import codes
 from mmud.baselines.neural_tuning.interfaces import VisionTower
+from mmud.baselines.neural_tuning.known_models import load_known
 from mmud.errors import MmudError, Place
 from mmud.images import Pixels
 
@@ -129,30 +128,7 @@ class TransformersTower(_FrozenTower):
         Raises:
             MmudError: MM007 when it is not there, MM914 when it is no CLIP or SigLIP model with safetensors weights.
         """
-        import transformers
-
-        settings: dict[str, Any] = {"local_files_only": offline or Path(weights).is_dir()}
-        place = Place(file=weights)
-        try:
-            config = transformers.AutoConfig.from_pretrained(weights, trust_remote_code=False, **settings)
-        except (OSError, ValueError) as error:
-            first = str(error).strip().partition("\n")[0]
-            raise MmudError(general_codes.DEPENDENCY_MISSING, f"no vision model at {weights}: {first}") from error
-        name = _VISION_MODELS.get(config.model_type)
-        if name is None:
-            known = ", ".join(_VISION_MODELS)
-            raise MmudError(codes.TOWER_UNUSABLE, f"{config.model_type!r} is none of {known}", place)
-        try:
-            model, info = getattr(transformers, name).from_pretrained(
-                weights, use_safetensors=True, output_loading_info=True, **settings
-            )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            first = str(error).strip().partition("\n")[0]
-            raise MmudError(codes.TOWER_UNUSABLE, f"the weights cannot be loaded: {first}", place) from error
-        if info["missing_keys"]:
-            # transformers fills these with random numbers.
-            message = f"the weights lack {len(info['missing_keys'])} tensors, such as {min(info['missing_keys'])}"
-            raise MmudError(codes.TOWER_UNUSABLE, message, place)
+        model = load_known(weights, _VISION_MODELS, codes.TOWER_UNUSABLE, offline, "vision model")
         mean, std = _normalisation(Path(weights) if Path(weights).is_dir() else _cached(weights))
         return cls(model, mean, std)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 
 from mmud.baselines.training import codes
-from mmud.errors import MmudError
+from mmud.errors import MmudError, first_line
 
 _MEMORY_WORDS = ("can't allocate memory", "out of memory", "cannot allocate memory", "not enough memory")
 
@@ -37,8 +37,7 @@ def memory_explained(what: str, advice: str | None = None) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise MmudError(codes.OUT_OF_MEMORY, f"{what}: {first[:300]}", hint=advice) from error
+        raise MmudError(codes.OUT_OF_MEMORY, f"{what}: {first_line(error)}", hint=advice) from error
 
 
 def require_finite(values: Mapping[str, float], step: int, last: int | None) -> None:
