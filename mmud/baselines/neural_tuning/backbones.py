@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from mmud import codes as general_codes
@@ -134,7 +135,7 @@ def load_language_model(name: str, dtype: torch.dtype, offline: bool = True) -> 
         )
         model: nn.Module = loaded[0]
         missing = loaded[1]["missing_keys"]
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
         raise _missing(f"no language model at {name}: {first_line(error)}") from error
     if missing:
         # transformers fills these with random numbers.

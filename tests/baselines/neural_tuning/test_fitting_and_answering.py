@@ -417,6 +417,10 @@ def test_backbones_that_are_not_there_or_do_not_fit(
 
     assert (fit(language_model=str(tmp_path / "nowhere"))).code.id == "MM923"
     assert fit(vision_tower=str(tmp_path / "nowhere")).exit_code == 4
+    cut = saved(tmp_path / "cut", small.language_model(), small.tokenizer())
+    weights = tmp_path / "cut" / "language" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:500])
+    assert fit(**cut).code.id == "MM923"
     # A tokenizer with more tokens than the model has embeddings.
     narrow = saved(tmp_path / "narrow", small.language_model(rows=400), small.tokenizer())
     assert fit(language_model=narrow["language_model"]).code.id == "MM910"
