@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from chat_service import Body, text_of
 from chat_service import serving as answering
-from review_server import chromium_page, serving, shown
+from review_server import chromium_page, refer, serving, shown
 
 from mmud.annotations.asking import has_labels
 from mmud.annotations.provenance import label_origins
@@ -19,22 +19,6 @@ from mmud.dataset.store import Dataset
 from mmud.records import Task
 
 pytestmark = [pytest.mark.browser, pytest.mark.data]
-
-
-def refer(data: Path) -> list[str]:
-    folder = data / "mini_refcoco"
-    files = ["--instances", str(folder / "instances.json"), "--captions", str(folder / "captions.json")]
-    return [
-        "refer",
-        str(folder),
-        "--dataset",
-        "refcoco",
-        "--split-by",
-        "unc",
-        *files,
-        "--images",
-        str(folder / "images"),
-    ]
 
 
 def coco(data: Path) -> list[str]:

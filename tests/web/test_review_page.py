@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from review_server import chromium_page, serving, shown
+from review_server import chromium_page, refer, serving, shown
 
 from mmud.annotations.masks import Mask
 from mmud.annotations.review.journal import read_journal
@@ -371,20 +371,7 @@ def test_predictions_are_drawn_over_the_labels(dataset: Dataset, tmp_path: Path)
 @pytest.fixture
 def photos(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     monkeypatch.setenv("MMUD_CACHE", str(tmp_path / "cache"))
-    folder = shared_data / "mini_refcoco"
-    command = [
-        "build",
-        "refer",
-        str(folder),
-        "--dataset",
-        "refcoco",
-        "--split-by",
-        "unc",
-        "--images",
-        str(folder / "images"),
-    ]
-    command += ["--instances", str(folder / "instances.json"), "--captions", str(folder / "captions.json")]
-    assert run([*command, "-o", str(tmp_path / "photos"), "-q"]) == 0
+    assert run(["build", *refer(shared_data), "-o", str(tmp_path / "photos"), "-q"]) == 0
     return Dataset(tmp_path / "photos")
 
 

@@ -99,10 +99,7 @@ def annotate(
     if output.resolve() == dataset.path.resolve():
         raise MmudError(general_codes.USAGE, "a dataset is never edited in place: name another output")
     refuse_existing(output, force)
-    _check_tasks(annotator, request)
-    plan = plan_drafts(dataset, request)
-    annotator.begin(Context(dataset.manifest.recipe))
-    report = AnnotateReport(wanted=plan.drafts, half=plan.half)
+    plan, report = _begin(dataset, annotator, request)
     file = answers or answers_path(output)
     # Only who keeps answers has a file of them.
     with AnswerFile(file) if annotator.keeps_answers else nullcontext() as kept:
@@ -139,12 +136,16 @@ def _stop_at_failure(asked: Asked, limits: Limits, note: Callable[[str], None]) 
     raise MmudError(failure.code, f"{failure.message} ({given:,} answers are kept)", failure.where, failure.hint)
 
 
-def _check_tasks(annotator: Annotator, request: AnnotateRequest) -> None:
+def _begin(dataset: Dataset, annotator: Annotator, request: AnnotateRequest) -> tuple[AnnotatePlan, AnnotateReport]:
+    """What is to be drafted, and the report that counts it."""
     cannot = [task.value for task in request.tasks if task not in annotator.tasks]
     if cannot or not request.tasks:
         able = ", ".join(annotator.tasks)
         message = f"{annotator.name} does not draft {', '.join(cannot) or 'nothing'}"
         raise MmudError(general_codes.USAGE, message, hint=f"It drafts {able}.")
+    plan = plan_drafts(dataset, request)
+    annotator.begin(Context(dataset.manifest.recipe))
+    return plan, AnnotateReport(wanted=plan.drafts, half=plan.half)
 
 
 def _cost(prices: Prices, usage: Usage) -> float | None:
@@ -166,10 +167,7 @@ def estimate(
     """
     limits = limits or Limits()
     limits.check()
-    _check_tasks(annotator, request)
-    plan = plan_drafts(dataset, request)
-    annotator.begin(Context(dataset.manifest.recipe))
-    report = AnnotateReport(wanted=plan.drafts, half=plan.half)
+    plan, report = _begin(dataset, annotator, request)
     expected = Usage()
     file = answers or answers_path(output)
     if annotator.keeps_answers:
