@@ -42,4 +42,5 @@ def read_options(kind: type[Chosen], given: Mapping[str, Any] | None, name: str,
         first = error.errors(include_url=False, include_input=False)[0]
         option = ".".join(str(part) for part in first["loc"])
         known = ", ".join(kind.model_fields) or "none"
-        raise MmudError(code, f"{name}: {option}: {first['msg']}", hint=f"Options of {name}: {known}.") from error
+        said = "must be given" if first["type"] == "missing" else first["msg"]
+        raise MmudError(code, f"{name}: {option}: {said}", hint=f"Options of {name}: {known}.") from error

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mmud.cli import run
+from mmud.dataset.store import Dataset
 from mmud.demo import SYSTEMS, run_demo
 from mmud.evaluators.evaluation import evaluate
 from mmud.evaluators.predictions import PredictionFolder
@@ -69,6 +70,55 @@ def test_its_figures_are_those_of_evaluate(demo: Path) -> None:
     assert referring["oracle"] == 1.0
     assert referring["empty"] == 0.0
     assert 0.0 < referring["retrieval"] < referring["union"] < referring["perturbed"] < 1.0
+
+
+def test_labels_are_drafted_tagged_filtered_and_reviewed(demo: Path) -> None:
+    """Counts of the files themselves: each step loses what its report says and nothing else, and the end has all four tasks."""
+    work = demo / "annotation"
+    steps = {name: Dataset(work / name) for name in ("drafts", "linked", "filtered", "reviewed")}
+    original = Dataset(demo / "dataset")
+    said = json.loads((demo / "demo.json").read_bytes())["annotation"]
+    everyone = {sample.sample_id for sample in original.samples()}
+    for name in ("drafts", "linked", "filtered"):
+        assert {sample.sample_id for sample in steps[name].samples()} == everyone
+    complete = {one.sample_id for one in steps["filtered"].samples() if one.caption and one.question and one.answer}
+    reviewed = list(steps["reviewed"].samples())
+    assert {sample.sample_id for sample in reviewed} == complete
+    assert 0.5 * len(everyone) < len(complete) == said["samples"] == said["review"]["accepted"]
+    assert said["review"]["rejected"] == len(everyone) - len(complete)
+    labels = said["filtered"]
+    assert labels["captions"]["kept"] == sum(bool(sample.caption) for sample in steps["filtered"].samples())
+    # Drafts are of objects and phrases alone: none is the world's own caption, and masks stay what they are.
+    own = {sample.sample_id: sample for sample in original.samples()}
+    for sample in reviewed:
+        assert sample.caption != own[sample.sample_id].caption
+        assert sample.objects == own[sample.sample_id].objects
+        assert "<LCL-" in sample.answer
+        (record,) = sample.provenance["reviews"]
+        assert (record["verdict"], [by["reviewer"] for by in record["by"]]) == ("accept", ["stand-in"])
+    assert run(["validate", str(work / "reviewed"), "-q"]) == 0
+    assert said["findings"] == {}
+
+
+def test_an_interrupted_annotation_goes_on(demo: Path, tmp_path: Path) -> None:
+    """A journal that a kill cut short is written anew; a person's own, beside it, is not touched."""
+    folder = shutil.copytree(demo, tmp_path / "d")
+    work = folder / "annotation"
+    (work / "annotation.json").unlink()
+    shutil.rmtree(work / "reviewed")
+    journal = work / "stand-in.review.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-40])
+    mine = work / "filtered.review.jsonl"
+    mine.write_bytes(b"mine\n")
+    run_demo(folder, quick=True, say=lambda text: None)
+    assert mine.read_bytes() == b"mine\n"
+    said = [json.loads((path / "annotation" / "annotation.json").read_bytes()) for path in (demo, folder)]
+    assert said[0] == said[1]
+    # Provenance holds when each was decided, which differs.
+    found = [Dataset(path / "annotation" / "reviewed").samples() for path in (demo, folder)]
+    assert [one.model_copy(update={"provenance": {}}) for one in found[0]] == [
+        one.model_copy(update={"provenance": {}}) for one in found[1]
+    ]
 
 
 def test_a_second_run_redoes_nothing(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:

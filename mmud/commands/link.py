@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmud import codes
+from mmud.annotations.linking import LEAST_SCORE
 from mmud.commands.common import (
     Console,
     DatasetArgument,
@@ -48,7 +49,7 @@ def link(
     field: Annotated[TaggedField, typer.Option("--field", help="Whose mentions get tags.")] = TaggedField.answer,
     min_score: Annotated[
         float, typer.Option("--min-score", min=0.0, max=1.0, help="Leave mentions alone that are less sure.")
-    ] = 0.8,
+    ] = LEAST_SCORE,
     measure: Annotated[
         bool, typer.Option("--measure", help="Take the tags off that are there, link anew, and compare; write nothing.")
     ] = False,

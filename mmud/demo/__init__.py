@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmud.demo.annotating import annotate_demo
 from mmud.files import atomic_write, write_json
 
 if TYPE_CHECKING:
@@ -36,10 +37,9 @@ SYSTEMS = {
 OPTIONS = {"perturbed": {"strength": 0.15}}
 SHOWN = (("referring_segmentation", "gIoU"), ("reasoning_segmentation", "gIoU"), ("captioning", "cider_d"))
 MADE = (
-    "annotated",
+    "annotation",
     "board",
     "coco",
-    "drafts",
     "predictions",
     "runs",
     "scores",
@@ -59,6 +59,7 @@ class DemoResult:
         folder: of the demo.
         page, leaderboard: to be opened in a browser.
         findings: code -> how often validation met it.
+        annotation: counts of what was drafted, filtered and reviewed.
         scores: system -> task -> metric -> value.
     """
 
@@ -66,6 +67,7 @@ class DemoResult:
     page: Path
     leaderboard: Path
     findings: dict[str, int]
+    annotation: dict[str, Any]
     scores: dict[str, Scores]
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,6 +76,7 @@ class DemoResult:
             "gallery": str(self.page),
             "leaderboard": str(self.leaderboard),
             "findings": self.findings,
+            "annotation": self.annotation,
             "scores": self.scores,
         }
 
@@ -92,11 +95,11 @@ def run_demo(folder: Path, *, quick: bool = False, seed: int = 0, say: Callable[
     findings = _validate(dataset.path, folder / "validation.json", say)
     _export(dataset, folder / "coco", say)
     page = _browse(dataset, folder / "gallery.html", say)
-    _annotate(dataset, folder, say)
+    annotation = annotate_demo(dataset, folder, say)
     say("6. predictions of seven systems, from fitting to scores on held-out scenes")
     scores = {name: _predict_and_score(name, dataset, folder, seed, say) for name in SYSTEMS}
     leaderboard = _leaderboard(dataset, folder, say)
-    result = DemoResult(folder, page, leaderboard, findings, scores)
+    result = DemoResult(folder, page, leaderboard, findings, annotation, scores)
     write_json(folder / "demo.json", result.to_dict())
     return result
 
@@ -174,36 +177,6 @@ def _browse(dataset: Dataset, page: Path, say: Callable[[str], None]) -> Path:
     shown, _ = write_gallery(dataset, page, Selection(limit=60))
     say(f"4. gallery of {shown} samples: {page}")
     return page
-
-
-def _annotate(dataset: Dataset, folder: Path, say: Callable[[str], None]) -> None:
-    """The same images with labels drafted by rules from objects and phrases alone, and what filters keep of them.
-
-    The systems below are scored on the world's own labels: drafts show the way in for a person's own images.
-    """
-    drafts, annotated = folder / "drafts", folder / "annotated"
-    if (annotated / "mmud.json").exists():
-        say(f"5. annotated already: {annotated}")
-        return
-    from mmud.annotations.drafting.base import ANNOTATORS
-    from mmud.dataset.annotating.planning import AnnotateRequest
-    from mmud.dataset.annotating.run import annotate
-    from mmud.dataset.filtered import filter_dataset, plan_of
-    from mmud.dataset.store import Dataset
-
-    if not (drafts / "mmud.json").exists():
-        annotate(dataset, drafts, ANNOTATORS.get("template")({}, 0), AnnotateRequest(replace=True), force=True)
-    drafted = Dataset(drafts)
-    kept = filter_dataset(drafted, annotated, plan_of(drafted), force=True).report.to_dict()
-    say(f"5. labels drafted from objects and phrases: {_kept(kept)}; look at them with: mmud review {annotated}")
-
-
-def _kept(report: dict[str, Any]) -> str:
-    """How many drafts the filters kept."""
-    names = {"captions": "captions", "pairs": "question-answer pairs"}
-    return ", ".join(
-        f"{found['kept']:,} of {found['read']:,} {names[name]} kept" for name, found in report["labels"].items()
-    )
 
 
 def _predict_and_score(name: str, dataset: Dataset, folder: Path, seed: int, say: Callable[[str], None]) -> Scores:
