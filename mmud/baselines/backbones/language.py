@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SIZE: Final[dict[str, int]] = {
     "hidden_size": 128,
     "intermediate_size": 256,
-    "num_hidden_layers": 5,
+    "num_hidden_layers": 6,
     "num_attention_heads": 4,
     "num_key_value_heads": 4,
 }
@@ -190,8 +190,8 @@ class Lesson:
 
 CURRICULUM: Final[tuple[Lesson, ...]] = (
     Lesson(500, (3, 5), Mixture((1, 1, 0), 0.95, 0.0, 112)),
-    Lesson(3000, (3, 5), Mixture((2, 2, 1), 0.7, 0.02, 128)),
-    Lesson(10**9, (4, 5), Mixture((3, 1, 4), 0.35, 0.08, 160)),
+    Lesson(2000, (3, 5), Mixture((2, 2, 1), 0.7, 0.02, 128)),
+    Lesson(10**9, (5, 6), Mixture((3, 1, 4), 0.35, 0.08, 168)),
 )
 _KINDS: Final[tuple[ContextKind, ...]] = ("records", "bags", "grid")
 _TOKENS_A_STEP: Final = 32 * 112

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 ScheduleName = Literal["cosine", "constant", "tail"]
-TAIL = 0.3
+TAIL = 0.6
 """Share of the budget over which the schedule "tail" goes down."""
 
 

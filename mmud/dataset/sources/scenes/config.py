@@ -226,8 +226,8 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
     },
     # What the small backbones of neural tuning are made for.
     "tiny": {
-        "min_objects": 4,
-        "max_objects": 5,
+        "min_objects": 5,
+        "max_objects": 6,
         "overlap": 0.0,
         "min_visible": 0.8,
         "confusability": 0.0,
@@ -235,12 +235,12 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "clutter": 0.4,
         "synonyms": 0.0,
         "caption_words": 60,
-        "max_targets": 3,
+        "max_targets": 2,
         "shapes": _PLAIN_SHAPES,
         "colors": ("red", "orange", "yellow", "green", "blue", "purple", "black", "white"),
         "backgrounds": ("plain", "striped", "checkered"),
         "tints": ("grey", "cream", "mint", "navy"),
-        "families": (*FAMILIES[:7], "relation"),
+        "families": FAMILIES[:7],
     },
 }
 
