@@ -12,7 +12,7 @@ Turns are ``<user>`` question ``<assistant>`` answer ``</s>``. Answers name obje
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -79,12 +79,14 @@ class Mixture:
         drills: share of drills among the turns.
         captions: chance of a caption before them.
         length: most tokens, a caption aside.
+        long: phrases to name come as the referring task has them; see `natural_turn`.
     """
 
     kinds: tuple[int, int, int]
     drills: float
     captions: float
     length: int
+    long: bool = False
 
 
 class Writer:
@@ -166,8 +168,8 @@ class Writer:
         seen: set[str] = set()
         misses = 0
         while misses < 6:
-            make: Callable[[Scene, Stream], Turn | None] = drill_turn if stream.chance(mixture.drills) else natural_turn
-            turn = make(scene, stream)
+            drill = stream.chance(mixture.drills)
+            turn = drill_turn(scene, stream) if drill else natural_turn(scene, stream, mixture.long)
             if turn is None or turn.question in seen:
                 misses += 1
                 continue

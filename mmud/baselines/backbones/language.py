@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -16,6 +16,7 @@ from mmud.baselines.backbones.turns import PLACES, Turn, question_turn
 from mmud.baselines.backbones.world import PRETRAINING_SEED, tiny_world
 from mmud.dataset.sources.scenes.language.questions import ask_family
 from mmud.dataset.sources.scenes.stream import Stream
+from mmud.dataset.sources.scenes.vocabulary import REFERENCES
 from mmud.dataset.sources.scenes.world import Scene, generate
 
 if TYPE_CHECKING:
@@ -181,17 +182,21 @@ class Lesson:
         until: step at which it ends.
         objects: fewest and most in a scene.
         mixture: what documents hold.
+        world: what else is not as in the tiny world.
     """
 
     until: int
     objects: tuple[int, int]
     mixture: Mixture
+    world: Mapping[str, Any] = field(default_factory=dict)
 
 
+#: The first lessons refer to objects in every way there is; the last in those of the tiny world.
+_EVERY_WAY: Final = {"references": REFERENCES, "names_first": False}
 CURRICULUM: Final[tuple[Lesson, ...]] = (
-    Lesson(500, (3, 5), Mixture((1, 1, 0), 0.95, 0.0, 112)),
-    Lesson(2000, (3, 5), Mixture((2, 2, 1), 0.7, 0.02, 128)),
-    Lesson(10**9, (5, 6), Mixture((3, 1, 4), 0.35, 0.08, 168)),
+    Lesson(500, (3, 5), Mixture((1, 1, 0), 0.95, 0.0, 112), _EVERY_WAY),
+    Lesson(2000, (3, 5), Mixture((2, 2, 1), 0.7, 0.02, 128), _EVERY_WAY),
+    Lesson(10**9, (5, 6), Mixture((3, 1, 4), 0.35, 0.08, 168, long=True)),
 )
 _KINDS: Final[tuple[ContextKind, ...]] = ("records", "bags", "grid")
 _TOKENS_A_STEP: Final = 32 * 112
@@ -214,9 +219,8 @@ class LanguageBatches:
         """The batch of a step."""
         lesson = next(lesson for lesson in CURRICULUM if step < lesson.until)
         fewest, most = lesson.objects
-        world = tiny_world(
-            PRETRAINING_SEED + 10 * fewest + most + 1000 * self.seed, min_objects=fewest, max_objects=most
-        )
+        seed = PRETRAINING_SEED + 10 * fewest + most + 1000 * self.seed
+        world = tiny_world(seed, min_objects=fewest, max_objects=most, **lesson.world)
         rows = max(8, _TOKENS_A_STEP // lesson.mixture.length)
         documents = []
         for index in range(step * _SCENES_A_STEP, step * _SCENES_A_STEP + rows):

@@ -46,6 +46,8 @@ REFER_PROMPTS: Final[tuple[str, ...]] = (
     "Show me {phrases}.",
     "Name these: {phrases}.",
 )
+LONG_REFER_PROMPTS: Final[tuple[str, ...]] = (*REFER_PROMPTS, "Find these in the image: {phrases}.")
+"""With the plain instruction of `mmud.annotations.instructions`, for as many phrases as that has."""
 #: Weights of the loss: what the model must find out, what a caption says (its order is free), what it is merely told.
 ANSWER_WEIGHT, CAPTION_WEIGHT, GIVEN_WEIGHT = 1.0, 0.4, 0.02
 #: Relations that drills ask for.
@@ -93,9 +95,25 @@ def refer_turn(scene: Scene, stream: Stream) -> Turn:
     return Turn(question, sentence(", ".join(wording.the(index) for index in chosen)))
 
 
-def natural_turn(scene: Scene, stream: Stream) -> Turn | None:
-    """Phrases to name, or a question of the world; None when a few draws find none."""
-    if stream.chance(0.15):
+def long_refer_turn(scene: Scene, stream: Stream) -> Turn:
+    """One to five phrases, as the dataset has them, answered by the objects' names as a list without a capital."""
+    wording = Wording(scene.view, stream, 0.0)
+    chosen = stream.shuffled(range(1, len(scene.objects) + 1))[: stream.between(1, 5)]
+    phrases = [stream.choice(scene.phrases[index - 1]) for index in chosen]
+    question = stream.choice(LONG_REFER_PROMPTS).format(phrases=", ".join(phrases))
+    return Turn(question, f"{', '.join(wording.the(index) for index in chosen)}.")
+
+
+def natural_turn(scene: Scene, stream: Stream, long: bool = False) -> Turn | None:
+    """Phrases to name, or a question of the world; None when a few draws find none.
+
+    Args:
+        long: phrases come as the referring task has them, and more often.
+    """
+    if long:
+        if stream.chance(0.25):
+            return long_refer_turn(scene, stream)
+    elif stream.chance(0.15):
         return refer_turn(scene, stream)
     question = ask(scene.view, scene.config, stream)
     return None if question is None else question_turn(question)
@@ -131,7 +149,7 @@ def _attribute(drill: _Drill) -> Turn | None:
     view, stream = drill.scene.view, drill.stream
     asked = stream.choice(ATTRIBUTES)
     for _ in range(6):
-        query = reference(view, drill.index, stream, (asked,), PLAIN_WAYS)
+        query = reference(view, drill.index, stream, PLAIN_WAYS, (asked,))
         if query is not None:
             question = f"{ATTRIBUTE_WORDS[asked]} of the {drill.wording.query(query)}?"
             return Turn(sentence(question), sentence(getattr(view[drill.index], asked)))

@@ -11,6 +11,7 @@ from mmud.dataset.sources.scenes.vocabulary import (
     BACKGROUNDS,
     COLORS,
     FAMILIES,
+    REFERENCES,
     SHAPES,
     SIZES,
     TEXTURES,
@@ -29,6 +30,7 @@ _WORDS: Final[dict[str, tuple[str, ...]]] = {
     "backgrounds": BACKGROUNDS,
     "tints": tuple(TINTS),
     "families": FAMILIES,
+    "references": REFERENCES,
 }
 _SHARES: Final = ("overlap", "confusability", "synonyms", "clutter", "valid_share", "test_share")
 _RANGES: Final[dict[str, tuple[float, float]]] = {
@@ -71,6 +73,8 @@ class ScenesConfig:
         valid_share, test_share: Shares of the indices that make up the splits; the rest is train.
         shapes, colors, textures, sizes, backgrounds, tints: The words in use.
         families: The question families in use.
+        references: The ways in which phrases and questions refer to an object.
+        names_first: The first phrase of an object is its name, as answers have it.
 
     Raises:
         MmudError: MM770 unknown word, MM771 value out of range, MM772 too few words, MM773 too crowded.
@@ -102,16 +106,18 @@ class ScenesConfig:
     backgrounds: tuple[str, ...] = BACKGROUNDS
     tints: tuple[str, ...] = tuple(TINTS)
     families: tuple[str, ...] = FAMILIES
+    references: tuple[str, ...] = REFERENCES
+    names_first: bool = False
 
     def __post_init__(self) -> None:
         for name in _WORDS:
             object.__setattr__(self, name, _words(name, getattr(self, name)))
         for name, (low, high) in _RANGES.items():
             _check_number(name, getattr(self, name), low, high, whole=isinstance(_DEFAULTS.get(name), int))
-        if not isinstance(self.antialias, bool):
-            raise MmudError(
-                codes.SETTING_RANGE, f"antialias is true or false, not {self.antialias!r}", _at("antialias")
-            )
+        for name in ("antialias", "names_first"):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise MmudError(codes.SETTING_RANGE, f"{name} is true or false, not {value!r}", _at(name))
         for low_name, high_name in (("min_objects", "max_objects"), ("min_phrases", "max_phrases")):
             if getattr(self, low_name) > getattr(self, high_name):
                 raise MmudError(
@@ -241,6 +247,8 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "backgrounds": ("plain", "striped", "checkered"),
         "tints": ("grey", "cream", "mint", "navy"),
         "families": FAMILIES[:7],
+        "references": ("looks", "extreme", "place"),
+        "names_first": True,
     },
 }
 

@@ -58,6 +58,9 @@ CELLS: Final[tuple[str, ...]] = (
     "bottom left", "bottom centre", "bottom right",
 )  # fmt: skip
 
+#: Ways to refer to an object: by how it looks, by a relation to another, as the outermost or largest, by where it is, and so on.
+REFERENCES: Final[tuple[str, ...]] = ("looks", "relation", "extreme", "place", "nearest", "between")
+
 #: Question families, from the plain to the involved.
 FAMILIES: Final[tuple[str, ...]] = (
     "attribute",

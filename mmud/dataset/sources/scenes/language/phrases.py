@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import combinations
 from typing import Final
 
+from mmud.dataset.sources.scenes import vocabulary
 from mmud.dataset.sources.scenes.config import ScenesConfig
-from mmud.dataset.sources.scenes.language.wording import Wording
+from mmud.dataset.sources.scenes.language.wording import Wording, name_of
 from mmud.dataset.sources.scenes.predicates import EXTREMES, PLACES, View
 from mmud.dataset.sources.scenes.queries import At, Between, Extreme, Kind, Nearest, Query, Related, singled_out
 from mmud.dataset.sources.scenes.stream import Stream
@@ -107,26 +109,26 @@ def _at(view: View, index: int, stream: Stream, avoid: tuple[str, ...]) -> Query
 
 
 Maker = Callable[[View, int, Stream, tuple[str, ...]], Query | None]
-#: Ways to refer, with how often they are tried.
-WAYS: Final[tuple[tuple[Maker, int], ...]] = (
-    (_by_looks, 8),
-    (_related, 6),
-    (_extreme, 3),
-    (_at, 3),
-    (_nearest, 2),
-    (_between, 2),
-)
+Ways = tuple[tuple[Maker, int], ...]
+#: How often each way to refer is tried, in the order of `vocabulary.REFERENCES`.
+_MAKERS: Final[Ways] = ((_by_looks, 8), (_related, 6), (_extreme, 3), (_at, 3), (_nearest, 2), (_between, 2))
 #: Looks alone; and ways that need a look at the whole scene but at no second object.
-PLAIN_WAYS: Final[tuple[tuple[Maker, int], ...]] = ((_by_looks, 1),)
-FINDING_WAYS: Final[tuple[tuple[Maker, int], ...]] = ((_extreme, 2), (_at, 1))
+PLAIN_WAYS: Final[Ways] = ((_by_looks, 1),)
+FINDING_WAYS: Final[Ways] = ((_extreme, 2), (_at, 1))
+
+
+@lru_cache(maxsize=64)
+def ways_of(references: tuple[str, ...]) -> Ways:
+    """The ways that the settings allow."""
+    return tuple(way for name, way in zip(vocabulary.REFERENCES, _MAKERS, strict=True) if name in references)
 
 
 def reference(
     view: View,
     index: int,
     stream: Stream,
+    ways: Ways,
     avoid: tuple[str, ...] = (),
-    ways: tuple[tuple[Maker, int], ...] = WAYS,
     rounds: int = 3,
 ) -> Query | None:
     """A query that singles the object out without naming the attributes to avoid; None when a few draws find none.
@@ -157,8 +159,11 @@ def write_phrases(view: View, config: ScenesConfig, stream: Stream) -> tuple[tup
 def _phrases_of(view: View, index: int, config: ScenesConfig, stream: Stream, wording: Wording) -> tuple[str, ...]:
     wanted = stream.between(config.min_phrases, config.max_phrases)
     found: dict[str, Query] = {}
+    if config.names_first:
+        found[wording.the(index)] = name_of(view, index)
+    ways = ways_of(config.references)
     for _ in range(3 * wanted):
-        query = reference(view, index, stream, rounds=1)
+        query = reference(view, index, stream, ways, rounds=1)
         if query is not None and query not in found.values():
             found.setdefault(_with_article(wording.query(query), stream), query)
         if len(found) == wanted:

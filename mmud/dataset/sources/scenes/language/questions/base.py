@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from mmud.dataset.sources.scenes.config import ScenesConfig
-from mmud.dataset.sources.scenes.language.phrases import WAYS, Maker, reference
+from mmud.dataset.sources.scenes.language.phrases import Ways, reference, ways_of
 from mmud.dataset.sources.scenes.language.wording import Wording, left_to_right, sentence, usual_name
 from mmud.dataset.sources.scenes.predicates import View
 from mmud.dataset.sources.scenes.stream import Stream
@@ -55,9 +55,9 @@ class Context:
         """Whether some objects, all clear, and not too many fit."""
         return found is not None and 1 <= len(found) <= self.config.max_targets
 
-    def the(self, index: int, avoid: tuple[str, ...] = (), ways: tuple[tuple[Maker, int], ...] = WAYS) -> str | None:
+    def the(self, index: int, avoid: tuple[str, ...] = (), ways: Ways | None = None) -> str | None:
         """Words with "the" that single out an object without the attributes to avoid; None when none is found."""
-        query = reference(self.view, index, self.stream, avoid, ways)
+        query = reference(self.view, index, self.stream, ways or ways_of(self.config.references), avoid)
         return None if query is None else f"the {self.wording.query(query)}"
 
     def question(
