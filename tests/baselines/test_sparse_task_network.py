@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,27 @@ def test_gradients_under_checkpointing_are_exact(family: str) -> None:
     for plain, recomputed in zip(*gradients, strict=True):
         assert torch.allclose(plain, recomputed, atol=1e-6)
         assert plain.abs().sum() > 0
+
+
+def test_under_autocast_the_norm_is_computed_in_the_precision_of_its_weight() -> None:
+    """torch warns where types are mixed, since it cannot fuse the norm then; the state that goes up stays in fp32."""
+    network = SparseTaskNetwork(make_model("Llama"), CONFIG)
+    layer = network._task_layers()[0]
+    hidden = torch.randn(2, 5, 32, dtype=torch.bfloat16)
+    always = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                below = layer.state(hidden, None)
+                state = layer.state(hidden, below)
+    finally:
+        torch.set_warn_always(always)
+    assert below.dtype == state.dtype == torch.float32
+    exact = layer.state(hidden.float(), layer.state(hidden.float(), None))
+    # bf16 has eight bits of precision; the reading projection alone is rounded to it.
+    assert torch.allclose(state, exact, atol=0.05)
 
 
 def test_reentrant_checkpointing_is_refused() -> None:

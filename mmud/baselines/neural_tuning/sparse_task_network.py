@@ -106,7 +106,8 @@ class TaskLayer(nn.Module):
         state = self.read(hidden.to(self.read.weight.dtype))
         if below is not None:
             state = (1 - self.config.ema) * state + self.config.ema * below
-        normed: torch.Tensor = self.norm(state)
+        # Under autocast the projection's output is half as precise as the norm's weight.
+        normed: torch.Tensor = self.norm(state.to(self.norm.weight.dtype))
         return normed
 
     def active(self, state: torch.Tensor, rate: float) -> torch.Tensor:
