@@ -71,8 +71,14 @@ def test_referring_names_each_phrase_before_its_tag() -> None:
     assert named.prompt == "Find these in the image: the red star, a ring."
     assert named.answer == "the red star <LCL-1>, a ring <LCL-2>."
     assert named.wanted == (0, 1)
-    bare = one(task_instances(asked, Task.REFERRING_SEGMENTATION, tag_limit=5, naming=False))
+    bare = one(task_instances(asked, Task.REFERRING_SEGMENTATION, tag_limit=5, naming="none"))
     assert bare.answer == "<LCL-1>, <LCL-2>."
+    several = sample((item("the red star", "the largest thing"),))
+    for seed in range(8):
+        called = one(
+            task_instances(several, Task.REFERRING_SEGMENTATION, tag_limit=5, naming="first", rng=random.Random(seed))
+        )
+        assert "the red star <LCL-1>" in called.answer
     unknown = one(task_instances(asked, Task.REFERRING_SEGMENTATION, tag_limit=5, with_answer=False))
     assert (unknown.prompt, unknown.answer, unknown.wanted) == (named.prompt, None, (0, 1))
 

@@ -22,6 +22,8 @@ T = TypeVar("T")
 GENERATION_TAG = "<GLB>"
 
 TagPlaces = Literal["in_place", "appended"]
+Naming = Literal["asked", "first", "none"]
+"""What stands before a tag in referring answers: the phrase that was asked for, the object's first phrase, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class _Making:
     task: Task
     tag_limit: int
     rng: random.Random | None
-    naming: bool
+    naming: Naming
     places: TagPlaces
     with_answer: bool
     purpose: Purpose
@@ -94,7 +96,7 @@ def task_instances(
     *,
     tag_limit: int,
     rng: random.Random | None = None,
-    naming: bool = True,
+    naming: Naming = "asked",
     places: TagPlaces = "in_place",
     with_answer: bool = True,
     purpose: Purpose = "train",
@@ -107,7 +109,7 @@ def task_instances(
         task: one of the four.
         tag_limit: how many tags a model has.
         rng: draws phrasing, phrase and the objects' order; None takes the first of each.
-        naming: in referring, name each object before its tag.
+        naming: what stands before each tag in referring answers.
         places: in reasoning, where the tags stand: where the sample has them, or at the answer's end as in the paper.
         with_answer: False where the answer is to be predicted. With it, objects without a mask are passed over.
         purpose: phrasings to train with, or those kept for testing.
@@ -135,24 +137,25 @@ def _referring(sample: Sample, making: _Making) -> Iterator[TaskInstance]:
         elif not phrases:
             making.leave_out("objects without a phrase")
         else:
-            chosen.append((number, making.rng.choice(phrases) if making.rng else phrases[0]))
+            asked = making.rng.choice(phrases) if making.rng else phrases[0]
+            chosen.append((number, asked, phrases[0] if making.naming == "first" else asked))
     if not chosen:
         making.leave_out("samples without objects")
     if making.rng:
         making.rng.shuffle(chosen)
     parts = _parts(chosen, making.tag_limit)
-    for part, asked in enumerate(parts):
+    for part, part_of in enumerate(parts):
         prompt, answer = making.phrasing()
         named = [
-            f"{phrase} {tags.render(tag)}" if making.naming else tags.render(tag)
-            for tag, (_, phrase) in enumerate(asked, start=1)
+            tags.render(tag) if making.naming == "none" else f"{name} {tags.render(tag)}"
+            for tag, (_, _, name) in enumerate(part_of, start=1)
         ]
         yield TaskInstance(
             sample.sample_id,
             making.task,
-            prompt.replace("{phrases}", ", ".join(phrase for _, phrase in asked)),
+            prompt.replace("{phrases}", ", ".join(phrase for _, phrase, _ in part_of)),
             answer.replace("{objects}", ", ".join(named)) if making.with_answer else None,
-            tuple(number for number, _ in asked),
+            tuple(number for number, _, _ in part_of),
             part=part,
             parts=len(parts),
         )

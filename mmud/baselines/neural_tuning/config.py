@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from mmud.annotations.instructions.instances import Naming
 from mmud.baselines import codes
 from mmud.errors import MmudError, Place
 from mmud.files import write_json
@@ -54,7 +55,8 @@ class TextConfig(_Section):
             states the same position, so that long images do not push the text out of the positions a model was trained on.
         max_length: tokens of prompt and answer together; a longer answer is cut, a longer prompt is refused.
         tag_limit: N of ``<LCL-1>`` to ``<LCL-N>``; more objects make several instances.
-        naming: an object is named before its tag ("the red star <LCL-1>"); the paper lists bare tags.
+        naming: how referring answers name an object before its tag ("the red star <LCL-1>"): by the phrase "asked" for, or by
+            its "first" phrase; "none" lists bare tags, as the paper does.
         tags: "in_place" keeps an answer's tags where they are; "appended" puts them at its end, as the paper does.
         templates: "varied" draws one of a task's phrasings each time, "plain" always takes the first.
     """
@@ -64,7 +66,7 @@ class TextConfig(_Section):
     image_positions: Literal["each", "one"] = "each"
     max_length: Positive = 300
     tag_limit: Annotated[int, Field(ge=1, le=99)] = 5
-    naming: bool = True
+    naming: Naming = "asked"
     tags: Literal["in_place", "appended"] = "in_place"
     templates: Literal["varied", "plain"] = "varied"
 
@@ -281,7 +283,7 @@ def _paper() -> dict[str, Any]:
             "language_model": "meta-llama/Llama-2-7b-hf",
             "vision_tower": "openai/clip-vit-large-patch14",
         },
-        "text": {"begin": "after_image", "naming": False, "tags": "appended"},
+        "text": {"begin": "after_image", "naming": "none", "tags": "appended"},
         "vision": {"unshuffle": 1, "projection": "linear", "normalise": False},
         "adapter": "stn",
         "adapter_options": {
@@ -313,7 +315,12 @@ def _scenes_tiny() -> dict[str, Any]:
             "image_decoder": "scenes-tiny",
         },
         # The turns that the language model was pretrained on, in words that it knows.
-        "text": {"max_length": 320, "prompt_format": "<user>{prompt}<assistant>", "templates": "plain"},
+        "text": {
+            "max_length": 320,
+            "prompt_format": "<user>{prompt}<assistant>",
+            "templates": "plain",
+            "naming": "first",
+        },
         "adapter_options": {"dimension": 64, "dropout": 0.0},
         "global_decoder": {"hidden": 192},
         "loss": {"feature": 5.0},

@@ -75,8 +75,11 @@ def with_tags(tokenizer: Any, tag_limit: int, rows: int) -> tuple[Any, TagTokens
         raise MmudError(codes.TOKENIZER_MISMATCH, message)
     if tokenizer.eos_token_id is None:
         raise MmudError(codes.TOKENIZER_MISMATCH, "the tokenizer has no token that ends a text")
+    from transformers import AddedToken
+
     enlarged = copy.deepcopy(tokenizer)
-    enlarged.add_tokens(names)
+    # A tag takes the space before it: a word-level tokenizer would leave a lone space, which no language model has learnt to say.
+    enlarged.add_tokens([AddedToken(name, lstrip=True, normalized=False) for name in names])
     ids = enlarged.convert_tokens_to_ids(names)
     first = len(tokenizer)
     if ids != list(range(first, first + len(names))):

@@ -5,6 +5,7 @@ or come from torch and transformers by another way.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ transformers = pytest.importorskip("transformers", reason="transformers is not i
 from PIL import Image  # noqa: E402
 
 from mmud.annotations.masks import Mask  # noqa: E402
+from mmud.baselines.backbones.tokenizer import build_tokenizer  # noqa: E402
 from mmud.baselines.neural_tuning.config import GlobalDecoderConfig, LossConfig, MaskDecoderConfig, VisionConfig  # noqa: E402
 from mmud.baselines.neural_tuning.global_decoder import GlobalDecoder  # noqa: E402
 from mmud.baselines.neural_tuning.interfaces import Sizes, TagStates  # noqa: E402
@@ -39,7 +41,7 @@ def test_tags_are_tokens_whether_or_not_the_table_has_spare_rows(rows: int) -> N
     words, ids = with_tags(small.tokenizer(), 5, rows)
     spelt = words("a<LCL-1>b <GLB><LCL-5>", add_special_tokens=False)["input_ids"]
     assert [number for number in map(ids.number, spelt) if number is not None] == [1, 0, 5]
-    assert words.decode(spelt) == "a<LCL-1>b <GLB><LCL-5>"
+    assert words.decode(spelt) == "a<LCL-1>b<GLB><LCL-5>"
     known = torch.arange(3, 40)[None]
     with torch.no_grad():
         before = model(input_ids=known).logits
@@ -100,6 +102,17 @@ def test_tokenizers_that_cannot_have_tags_are_refused() -> None:
     endless.eos_token = None
     with pytest.raises(MmudError, match=r"MM910.*ends"):
         with_tags(endless, 5, 512)
+
+
+@pytest.mark.parametrize("make", [small.tokenizer, build_tokenizer], ids=["bytes", "words"])
+def test_a_tag_takes_the_space_before_it(make: Callable[[], Any]) -> None:
+    """No token stands between a word and its tag: what a language model never says itself, it would have to learn."""
+    tokenizer = make()
+    enlarged, ids = with_tags(tokenizer, 3, len(tokenizer))
+    plain = tokenizer("the red star", add_special_tokens=False)["input_ids"]
+    tagged = enlarged("the red star <LCL-2>, the ring <LCL-3>.", add_special_tokens=False)["input_ids"]
+    assert tagged[: len(plain) + 1] == [*plain, ids.first + 1]
+    assert tagged[-2] == ids.first + 2
 
 
 # -- towers and projection -----------------------------------------------------------------------------------------------
