@@ -1,8 +1,9 @@
 """Extractors: what turns images into features, by name.
 
 Built in: ``inception`` (the published Inception network as TorchScript, for FID), ``clip`` (a CLIP model of transformers),
-``transformers`` (any image model of transformers) and ``features`` (what the submission carries). A package adds one with
-an entry point in the group ``mmud.extractors``: a callable that takes ``ExtractorOptions`` and returns an ``Extractor``.
+``transformers`` (any image model of transformers), ``scenes-tiny`` (the small backbone of the scenes world) and ``features``
+(what the submission carries). A package adds one with an entry point in the group ``mmud.extractors``: a callable that takes
+``ExtractorOptions`` and returns an ``Extractor``.
 """
 
 from __future__ import annotations
@@ -160,6 +161,8 @@ EXTRACTORS: Registry[ExtractorFactory] = Registry(
         "clip": "mmud.evaluators.generation.transformer_models:ClipExtractor",
         "transformers": "mmud.evaluators.generation.transformer_models:VisionExtractor",
         "features": "mmud.evaluators.generation.extractors:SubmittedFeatures",
+        # By name alone: the backbones are of a higher floor, and only who asks for it imports them.
+        "scenes-tiny": "mmud.baselines.backbones.extractor:SceneExtractor",
     },
 )
 

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch")
@@ -19,6 +20,7 @@ from mmud.baselines.neural_tuning.model import NeuralTuningModel  # noqa: E402
 from mmud.cli import app  # noqa: E402
 from mmud.dataset.sources.scenes.world import generate  # noqa: E402
 from mmud.errors import MmudError  # noqa: E402
+from mmud.evaluators.generation.extractors import ExtractorOptions, ImageSource, open_extractor  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +71,33 @@ def test_without_weights_the_remedy_is_said(tmp_path, monkeypatch):
         scenes_tiny.weights_folder()
     assert caught.value.code.id == "MM931"
     assert "pretrain" in caught.value.code.remedy
+
+
+def test_the_extractor_gives_what_the_decoder_draws_from(folder, monkeypatch, tmp_path):
+    """Equal to the backbone's own feature of the same pixels, in any order and any batch; other weights are refused."""
+    monkeypatch.setenv(scenes_tiny.FOLDER_VARIABLE, str(folder))
+    images = [generate(tiny_world(), index).image for index in range(5)]
+    sources = []
+    for number, image in enumerate(images):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(image).save(path)
+        sources.append(ImageSource(str(number), path))
+    extractor = open_extractor("scenes-tiny", ExtractorOptions(batch_size=2))
+    found = extractor.extract(sources)
+    wanted = load_parts(NeuralTuningConfig.from_preset("scenes-tiny").backbones, dtype=torch.float32).feature.encode(
+        images
+    )
+    assert found.shape == wanted.shape
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
+    np.testing.assert_array_equal(extractor.extract(sources[::-1])[::-1], found)
+    assert extractor.extract([]).shape == (0, wanted.shape[1])
+    assert len(extractor.identity.weights) == 64
+    assert not extractor.identity.inception
+    with pytest.raises(MmudError) as caught:
+        open_extractor("scenes-tiny", ExtractorOptions(weights="other"))
+    assert caught.value.code.id == "MM872"
+    monkeypatch.setenv(scenes_tiny.FOLDER_VARIABLE, str(tmp_path))
+    with pytest.raises(MmudError) as caught:
+        open_extractor("scenes-tiny")
+    assert caught.value.code.id == "MM931"

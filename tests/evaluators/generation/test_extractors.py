@@ -228,7 +228,7 @@ def test_unknown_names_are_guessed():
     with pytest.raises(MmudError, match="inceptoin") as caught:
         open_extractor("inceptoin")
     assert "inception" in caught.value.hint
-    assert EXTRACTORS.names() == ["clip", "features", "inception", "transformers"]
+    assert EXTRACTORS.names() == ["clip", "features", "inception", "scenes-tiny", "transformers"]
 
 
 def test_files_that_are_no_network(tmp_path):
