@@ -68,10 +68,10 @@ def _on_meta(config: NeuralTuningConfig) -> NeuralTuningModel:
     with torch.device("meta"):
         text: nn.Module = transformers.LlamaForCausalLM(transformers.LlamaConfig(**LLAMA_2_7B))
         seen = transformers.CLIPVisionModel(transformers.CLIPVisionConfig(**CLIP_VIT_L_14))
-        return NeuralTuningModel(text, _numbered_tokenizer(LLAMA_2_7B["vocab_size"]), TransformersTower(seen), config)
+        return NeuralTuningModel(text, numbered_tokenizer(LLAMA_2_7B["vocab_size"]), TransformersTower(seen), config)
 
 
-def _numbered_tokenizer(size: int) -> Any:
+def numbered_tokenizer(size: int) -> Any:
     """A tokenizer of as many tokens, whose words are numbers: only their count matters here."""
     import transformers
     from tokenizers import Tokenizer, models, pre_tokenizers
