@@ -23,6 +23,7 @@ from mmud.baselines.backbones.tokenizer import ASSISTANT, BEGIN, END, SPACE, USE
 from mmud.baselines.backbones.turns import (
     GIVEN_WEIGHT,
     Turn,
+    background_turn,
     caption_turn,
     drill_turn,
     natural_turn,
@@ -80,6 +81,7 @@ class Mixture:
         captions: chance of a caption before them.
         length: most tokens, a caption aside.
         long: phrases to name come as the referring task has them; see `natural_turn`.
+        background: chance that the background is asked for.
     """
 
     kinds: tuple[int, int, int]
@@ -87,6 +89,7 @@ class Mixture:
     captions: float
     length: int
     long: bool = False
+    background: float = 0.0
 
 
 class Writer:
@@ -165,6 +168,8 @@ class Writer:
         document = self.context(scene, kind, stream)
         if stream.chance(mixture.captions):
             self._add(document, caption_turn(scene, stream), mixture.length + CAPTION_ROOM)
+        if mixture.background and stream.chance(mixture.background):
+            self._add(document, background_turn(scene), mixture.length + CAPTION_ROOM)
         seen: set[str] = set()
         misses = 0
         while misses < 6:

@@ -80,6 +80,11 @@ def caption_turn(scene: Scene, stream: Stream) -> Turn:
     return Turn(stream.choice(CAPTION_PROMPTS), scene.caption, CAPTION_WEIGHT)
 
 
+def background_turn(scene: Scene) -> Turn:
+    """What is behind the objects: captions alone would say it too seldom to be learnt."""
+    return Turn("Background?", f"A {scene.background.pattern} {scene.background.tint} background.")
+
+
 def question_turn(question: Question) -> Turn:
     """A question of the world, its answer without tags."""
     return Turn(question.text, without_tags(question.answer))
