@@ -1,54 +1,25 @@
-"""The whole way on a synthetic world: build, validate, export, look, annotate, predict, score, rank.
+"""The whole way on a synthetic world: build, validate, export, annotate, train, predict, score, compare, show.
 
-Each step leaves its result in the demo's folder and is skipped when it is there, so that an interrupted demo goes on.
+Each step leaves its result in the demo's folder and is skipped when it is there, so that an interrupted demo goes on, its
+training from the last checkpoint. Where torch or the small backbones are missing, training is left out and the rest is done.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from mmud.baselines.base import ProgressFactory, silent
 from mmud.demo.annotating import annotate_demo
-from mmud.files import atomic_write, write_json
+from mmud.demo.building import build_dataset, export_dataset, settle, validate_dataset
+from mmud.demo.plan import DEFAULT, FALLBACK, FULL, QUICK, SYSTEMS, Places, Plan
+from mmud.demo.training import arms_of, train, training_settings, why_left_out
+from mmud.files import write_json
 
-if TYPE_CHECKING:
-    from mmud.dataset.store import Dataset
-
-Scores = dict[str, dict[str, float | None]]
-
-SAMPLES = 400
-QUICK_SAMPLES = 80
-SPLIT = {"train": 0.7, "valid": 0.1, "test": 0.2}
-SYSTEMS = {
-    "oracle": "the labels themselves: the ceiling",
-    "perturbed": "the labels, spoilt at random",
-    "retrieval": "a real system: the nearest training sample's labels",
-    "union": "all true masks at once, whatever is asked",
-    "most-frequent-caption": "one caption and one answer for all",
-    "centre-box": "a box in the middle",
-    "empty": "nothing at all: the floor",
-}
-"""The baselines that are shown, and what a person is told of each. Only retrieval looks at the images."""
-
-OPTIONS = {"perturbed": {"strength": 0.15}}
-SHOWN = (("referring_segmentation", "gIoU"), ("reasoning_segmentation", "gIoU"), ("captioning", "cider_d"))
-MADE = (
-    "annotation",
-    "board",
-    "coco",
-    "predictions",
-    "runs",
-    "scores",
-    "systems",
-    "gallery.html",
-    "leaderboard.html",
-    "validation.json",
-)
-"""What is made from the dataset, and made again when that is."""
+__all__ = ["DEFAULT", "FULL", "QUICK", "SYSTEMS", "DemoResult", "Plan", "run_demo"]
 
 
 @dataclass(frozen=True)
@@ -58,188 +29,161 @@ class DemoResult:
     Attributes:
         folder: of the demo.
         page, leaderboard: to be opened in a browser.
+        shown: the system whose run, predictions and scores lie at the top.
+        left_out: why there is no training; empty where there is.
         findings: code -> how often validation met it.
         annotation: counts of what was drafted, filtered and reviewed.
+        figures: of the shown system, as `outcome.Figure` has them.
         scores: system -> task -> metric -> value.
     """
 
     folder: Path
     page: Path
     leaderboard: Path
+    shown: str
+    left_out: str
     findings: dict[str, int]
     annotation: dict[str, Any]
-    scores: dict[str, Scores]
+    figures: list[dict[str, Any]]
+    scores: dict[str, Mapping[str, Mapping[str, float | None]]]
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "folder": str(self.folder),
             "gallery": str(self.page),
             "leaderboard": str(self.leaderboard),
+            "shown": self.shown,
+            "left_out": self.left_out,
             "findings": self.findings,
             "annotation": self.annotation,
+            "figures": self.figures,
             "scores": self.scores,
         }
 
 
-def run_demo(folder: Path, *, quick: bool = False, seed: int = 0, say: Callable[[str], None] = print) -> DemoResult:
+class _Steps:
+    """Headings of steps: which of how many, and the time since the start."""
+
+    def __init__(self, total: int, say: Callable[[str], None]) -> None:
+        self._total = total
+        self._say = say
+        self._done = 0
+        self._start = time.monotonic()
+
+    def begin(self, text: str) -> None:
+        self._done += 1
+        minutes, seconds = divmod(round(time.monotonic() - self._start), 60)
+        self._say(f"[{self._done}/{self._total}  {minutes}:{seconds:02d}] {text}")
+
+    def tell(self, text: str) -> None:
+        """Something of the step that was begun."""
+        self._say(f"    {text}")
+
+
+def run_demo(
+    folder: Path,
+    plan: Plan = DEFAULT,
+    *,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+    progress: ProgressFactory = silent,
+) -> DemoResult:
     """Run the demo.
 
     Args:
         folder: to work in; what an earlier run of the same demo finished there is kept.
-        quick: a smaller world.
+        plan: its size.
         seed: of the world and of everything random.
         say: told of each step.
+        progress: of long steps, with the time left.
+
+    Raises:
+        MmudError: what a step raises; what is done stays, and the same call goes on.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    dataset = _build(folder, QUICK_SAMPLES if quick else SAMPLES, seed, say)
-    findings = _validate(dataset.path, folder / "validation.json", say)
-    _export(dataset, folder / "coco", say)
-    page = _browse(dataset, folder / "gallery.html", say)
-    annotation = annotate_demo(dataset, folder, say)
-    say("6. predictions of seven systems, from fitting to scores on held-out scenes")
-    scores = {name: _predict_and_score(name, dataset, folder, seed, say) for name in SYSTEMS}
-    leaderboard = _leaderboard(dataset, folder, say)
-    result = DemoResult(folder, page, leaderboard, findings, annotation, scores)
+    left_out = why_left_out() or ""
+    arms = () if left_out else arms_of(plan, say)
+    places = Places(folder, FALLBACK if left_out else arms[0])
+    settings = None if left_out else training_settings(plan, arms)
+    settle(folder, plan.dataset_settings(seed), settings, say)
+    steps = _Steps(7 + max(len(arms), 1), say)
+    steps.begin(f"dataset of {plan.samples:,} synthetic scenes")
+    dataset = build_dataset(folder, plan, seed, steps.tell)
+    steps.begin("validation")
+    findings = validate_dataset(dataset, folder / "validation.json", steps.tell)
+    steps.begin("export to COCO")
+    export_dataset(dataset, folder / "coco", steps.tell)
+    steps.begin("labels drafted, tagged, filtered and reviewed, as for images of your own")
+    annotation = annotate_demo(dataset, folder, steps.tell)
+    for name in arms:
+        steps.begin(f"training {name}: {plan.steps:,} steps of {plan.batch} examples")
+        train(name, places.run(name), dataset, plan, seed, steps.tell, progress)
+    if left_out:
+        steps.begin(f"training is left out: {left_out}")
+    from mmud.demo.outcome import outcome
+    from mmud.demo.scoring import others, predict, score
+
+    steps.begin(f"predictions and scores on {dataset.length('test'):,} held-out scenes")
+    scored = {}
+    for name in [*arms, *others(images=not left_out)]:
+        predict(name, dataset, places, plan, seed, not left_out, progress)
+        scored[name] = score(name, dataset, places, seed, not left_out)
+        steps.tell(_line(name, scored[name].values()))
+    steps.begin(f"{places.shown} beside the floors, with 95 % intervals")
+    shown = scored[places.shown]
+    figures = outcome(shown, scored, plan.aims)
+    for figure in figures:
+        steps.tell(figure.text())
+    if not places.figures.exists():
+        write_json(places.figures, shown.whole())
+    steps.begin("pages")
+    _write_pages(dataset, places, plan, scored, figures, steps, progress)
+    result = DemoResult(
+        folder,
+        places.gallery,
+        places.leaderboard,
+        places.shown,
+        left_out,
+        findings,
+        annotation,
+        [figure.to_dict() for figure in figures],
+        {name: one.values() for name, one in scored.items()},
+    )
     write_json(folder / "demo.json", result.to_dict())
     return result
 
 
-def _build(folder: Path, samples: int, seed: int, say: Callable[[str], None]) -> Dataset:
-    from mmud.dataset.build import build
-    from mmud.dataset.recipe import Recipe
-    from mmud.dataset.store import Dataset
+def _write_pages(
+    dataset: Any,
+    places: Places,
+    plan: Plan,
+    scored: Any,
+    figures: Any,
+    steps: _Steps,
+    progress: ProgressFactory,
+) -> None:
+    from mmud.demo.pages import write_demo_gallery, write_demo_leaderboard
 
-    target = folder / "dataset"
-    recipe = Recipe(sources=({"type": "scenes", "samples": samples, "seed": seed},), split=SPLIT, seed=seed)
-    # A build that was killed has no manifest yet, and goes on.
-    if (target / "mmud.json").exists():
-        found = Dataset(target)
-        table = (found.manifest.recipe or {}).get("source", [{}])[0]
-        if (table.get("samples"), table.get("seed")) == (samples, seed):
-            say(f"1. dataset: {target} is there, {len(found)} samples")
-            return found
-        say(f"1. dataset: {target} is of another demo and is built again")
-        _forget(folder)
+    if places.gallery.exists():
+        steps.tell(f"gallery is there: {places.gallery}")
     else:
-        say(f"1. dataset: building {samples} synthetic scenes")
-    report = build(recipe, target, force=True)
-    assert report.dataset is not None
-    splits = ", ".join(f"{name} {count}" for name, count in report.splits.items())
-    say(f"   {splits}; fingerprint {report.dataset.fingerprint[:16]}")
-    return report.dataset
-
-
-def _forget(folder: Path) -> None:
-    """Remove what was made from another dataset."""
-    for name in MADE:
-        path = folder / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _validate(path: Path, kept: Path, say: Callable[[str], None]) -> dict[str, int]:
-    if kept.exists():
-        counts: dict[str, int] = json.loads(kept.read_bytes())
-        say(f"2. validated already: {', '.join(f'{count} x {code}' for code, count in counts.items())}")
-        return counts
-    from mmud.dataset.checks.engine import validate
-
-    with validate(path) as report:
-        found = [
-            f"{report.counts[code.id]} x {code.id} {code.title} ({code.severity.label})"
-            for code in report.found_codes()
-        ]
-        say(f"2. validated {report.tally.objects:,} objects: {', '.join(found) or 'nothing found'}")
-        counts = dict(sorted(report.counts.items()))
-    write_json(kept, counts)
-    return counts
-
-
-def _export(dataset: Dataset, target: Path, say: Callable[[str], None]) -> None:
-    if target.exists():
-        say(f"3. exported already: {target}")
-        return
-    from mmud.dataset.exporters.runner import Request, run_export
-
-    report = run_export(dataset, "coco", target, Request())
-    lost = ", ".join(f"{loss['count']:,} {loss['what']}" for loss in report.losses)
-    say(f"3. exported to COCO in {target}; what COCO cannot hold: {lost}")
-
-
-def _browse(dataset: Dataset, page: Path, say: Callable[[str], None]) -> Path:
-    if page.exists():
-        say(f"4. gallery is there: {page}")
-        return page
-    from mmud.web.browse import Selection, write_gallery
-
-    shown, _ = write_gallery(dataset, page, Selection(limit=60))
-    say(f"4. gallery of {shown} samples: {page}")
-    return page
-
-
-def _predict_and_score(name: str, dataset: Dataset, folder: Path, seed: int, say: Callable[[str], None]) -> Scores:
-    """One system from fitting to its entry on the leaderboard; its figures, task by task."""
-    from mmud.evaluators.evaluation import SCORES_NAME
-    from mmud.evaluators.leaderboard.adding import add_submission
-    from mmud.evaluators.rows import ROWS_NAME
-
-    scores = folder / "scores" / name
-    if not (scores / SCORES_NAME).exists():
-        predictions = _predict(name, dataset, folder, seed)
-        loaded = add_submission(folder / "board", predictions, dataset, title="MMUD demo: scenes", force=True)
-        scores.mkdir(parents=True, exist_ok=True)
-        for file in (ROWS_NAME, SCORES_NAME):
-            with open(loaded.folder / file, "rb") as source, atomic_write(scores / file) as target:
-                shutil.copyfileobj(source, target)
-    tasks = json.loads((scores / SCORES_NAME).read_bytes())["tasks"]
-    found = {
-        task: {metric: figure["value"] for metric, figure in about["metrics"].items()} for task, about in tasks.items()
-    }
-    figures = [
-        f"{task.split('_')[0]} {'CIDEr-D' if metric == 'cider_d' else metric} {_figure(found, task, metric)}"
-        for task, metric in SHOWN
-    ]
-    say(f"   {name:22}{', '.join(figures)}  ({SYSTEMS[name]})")
-    return found
-
-
-def _figure(found: Scores, task: str, metric: str) -> str:
-    value = found.get(task, {}).get(metric)
-    return "   - " if value is None else f"{value:.3f}"
-
-
-def _predict(name: str, dataset: Dataset, folder: Path, seed: int) -> Path:
-    """Predictions by the same way in as `mmud train` and `mmud predict`; gone on with where a kill left them."""
-    from mmud.baselines.base import BASELINES
-    from mmud.baselines.inputs import DatasetInputs
-    from mmud.baselines.predicting import Request, predict_into
-    from mmud.baselines.run_folder import FitRequest, fit_into, load_run, make_baseline
-    from mmud.records import Task
-
-    options = OPTIONS.get(name, {})
-    if BASELINES.get(name).needs_fitting:
-        run = folder / "runs" / name
-        fit_into(run, dataset, FitRequest(name, options, seed), resume=True)
-        baseline, info = load_run(run)
-        about = {"baseline": info.baseline, "options": info.options, "seed": info.seed, "dataset": info.dataset}
+        count = write_demo_gallery(dataset, places, plan.gallery)
+        steps.tell(f"gallery of {count} held-out scenes: {places.gallery}")
+    if places.leaderboard.exists():
+        steps.tell(f"leaderboard is there: {places.leaderboard}")
     else:
-        baseline, about = make_baseline(name, options, seed), None
-    # Images cannot be scored without a network that this demo does not have.
-    tasks = tuple(task for task in baseline.tasks if task is not Task.GENERATION)
-    target = folder / "predictions" / name
-    predict_into(target, baseline, DatasetInputs(dataset, "test"), Request(tasks=tasks, run=about), resume=True)
-    return target
+        with progress("systems", len(scored)) as bar:
+            write_demo_leaderboard(dataset, places, scored, figures, bar.advance)
+        steps.tell(f"leaderboard: {places.leaderboard}")
 
 
-def _leaderboard(dataset: Dataset, folder: Path, say: Callable[[str], None]) -> Path:
-    page = folder / "leaderboard.html"
-    if page.exists():
-        say(f"7. leaderboard is there: {page}")
-        return page
-    from mmud.web.leaderboard import render_board
+def _line(name: str, values: Mapping[str, Mapping[str, float | None]]) -> str:
+    from mmud.demo.outcome import number
 
-    render_board(folder / "board", folder, dataset, page=page.name)
-    say(f"7. leaderboard: {page}")
-    return page
+    shown = (
+        ("referring_segmentation", "gIoU", "referring"),
+        ("reasoning_segmentation", "gIoU", "reasoning"),
+        ("captioning", "cider_d", "CIDEr-D"),
+        ("generation", "frechet_distance", "Fréchet"),
+    )
+    figures = "  ".join(f"{title} {number(values.get(task, {}).get(metric)):>6}" for task, metric, title in shown)
+    return f"{name:22}{figures}  ({SYSTEMS[name].about})"

@@ -37,7 +37,7 @@ def annotate_demo(dataset: Dataset, folder: Path, say: Callable[[str], None]) ->
     kept = work / REPORT_NAME
     if kept.exists():
         report: dict[str, Any] = json.loads(kept.read_bytes())
-        say(f"5. annotated already: {work / 'reviewed'}")
+        say(f"annotated already: {work / 'reviewed'}")
         return report
     work.mkdir(exist_ok=True)
     drafted = _draft(dataset, work / "drafts")
@@ -61,12 +61,12 @@ def _tell(report: dict[str, Any], work: Path, say: Callable[[str], None]) -> Non
         f"{found['kept']:,} of {found['read']:,} {names[name]} kept" for name, found in report["filtered"].items()
     )
     decided, errors = report["review"], report["findings"]
-    say(f"5. labels drafted from objects and phrases alone: {kept} by the filters")
+    say(f"drafted from objects and phrases alone: {kept} by the filters")
     say(
-        f"   a stand-in for a reviewer accepted {decided['accepted']:,} and rejected {decided['rejected']:,}: "
+        f"a stand-in for a reviewer accepted {decided['accepted']:,} and rejected {decided['rejected']:,}: "
         f"{report['samples']:,} samples, {errors or 'no error'}: {work / 'reviewed'}"
     )
-    say(f"   decide yourself (with the extra 'review'): mmud review {work / 'filtered'}")
+    say(f"decide yourself (with the extra 'review'): mmud review {work / 'filtered'}")
 
 
 def _made(path: Path) -> Dataset | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,51 @@ GENERATED = "Generated image"
 SYSTEMS = "systems"
 
 
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A figure in large above the table.
+
+    Attributes:
+        title: what it is.
+        value, low, high: with its interval; None where there is none.
+        note: a line below.
+        aim: what it was to be; empty where nothing was aimed at.
+        reached: whether it is; None without an aim or a value.
+    """
+
+    title: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+    aim: str = ""
+    reached: bool | None = None
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """What a page says besides the table; all of it text.
+
+    Attributes:
+        tiles, tiles_title: figures above the table, and whose they are.
+        about, badges: system -> a line below its name, and a word beside it.
+        beneath: system -> task -> lines below its figure.
+        marked: the system whose row stands out.
+        links: title and address of further pages.
+    """
+
+    tiles: Sequence[Tile] = ()
+    tiles_title: str = ""
+    about: Mapping[str, str] = field(default_factory=dict)
+    badges: Mapping[str, str] = field(default_factory=dict)
+    beneath: Mapping[str, Mapping[Task, Sequence[str]]] = field(default_factory=dict)
+    marked: str = ""
+    links: Sequence[tuple[str, str]] = ()
+
+
+PLAIN = Presentation()
+
+
 def render_board(
     folder: Path,
     output: Path,
@@ -40,6 +86,7 @@ def render_board(
     page: str = "index.html",
     seed: int = 0,
     advance: Callable[[int], None] = lambda count: None,
+    presentation: Presentation = PLAIN,
 ) -> list[Path]:
     """Write the pages and tables.
 
@@ -50,6 +97,7 @@ def render_board(
         page: the main page's name.
         seed: of the tests.
         advance: told when a system's page is done.
+        presentation: what the main page says besides.
 
     Returns:
         The files.
@@ -61,7 +109,7 @@ def render_board(
     table = make_table(board, entries(folder), seed)
     pages = _system_pages(table, output, dataset, page, advance) if dataset is not None else {}
     files = {
-        page: _main_page(table, pages),
+        page: _main_page(table, pages, presentation),
         "leaderboard.csv": to_csv(table),
         "leaderboard.md": to_markdown(table),
         "leaderboard.tex": to_latex(table),
@@ -71,20 +119,34 @@ def render_board(
     return [*(output / name for name in files), *(output / name for name in pages.values())]
 
 
-def _main_page(table: Table, pages: dict[str, str]) -> str:
+def _main_page(table: Table, pages: dict[str, str], presentation: Presentation) -> str:
     board = table.board
     summary = (
         f"{board.dataset}, split {board.split}, fingerprint {board.fingerprint[:16]}; protocol {board.protocol}, "
         f"masks matched by {board.match}. {len(table.ranked)} systems."
     )
     before, after = filled_template("leaderboard", board.name, summary)
-    return before + script_json(_data(table, pages)) + after
+    return before + script_json(_data(table, pages, presentation)) + after
 
 
-def _data(table: Table, pages: dict[str, str]) -> dict[str, Any]:
+def _data(table: Table, pages: dict[str, str], presentation: Presentation) -> dict[str, Any]:
     return {
+        "tiles": [
+            {
+                "title": tile.title,
+                "value": tile.value,
+                "low": tile.low,
+                "high": tile.high,
+                "note": tile.note,
+                "aim": tile.aim,
+                "reached": tile.reached,
+            }
+            for tile in presentation.tiles
+        ],
+        "tilesTitle": presentation.tiles_title,
+        "links": [list(link) for link in presentation.links],
         "tasks": [_task(table, task) for task in table.tasks],
-        "ranked": [_row(table, row, place, pages) for place, row in enumerate(table.ranked)],
+        "ranked": [_row(table, row, place, pages, presentation) for place, row in enumerate(table.ranked)],
         "unranked": [
             {"name": row.loaded.entry.name, "status": row.loaded.entry.status, "reason": row.loaded.entry.reason}
             for row in table.unranked
@@ -107,7 +169,7 @@ def _task(table: Table, task: Task) -> dict[str, Any]:
     }
 
 
-def _row(table: Table, row: Row, place: int, pages: dict[str, str]) -> dict[str, Any]:
+def _row(table: Table, row: Row, place: int, pages: dict[str, str], presentation: Presentation) -> dict[str, Any]:
     entry = row.loaded.entry
     cells = {}
     for task in table.tasks:
@@ -117,6 +179,7 @@ def _row(table: Table, row: Row, place: int, pages: dict[str, str]) -> dict[str,
             "low": cell.low,
             "high": cell.high,
             "range": range_text(cell.standing),
+            "beneath": list(presentation.beneath.get(entry.name, {}).get(task, ())),
         }
     rates = {task.value: rate for task in table.tasks if (rate := row.throughput(task)) is not None}
     trained = {task.value: count for task in table.tasks if (count := row.trainable_for(task)) is not None}
@@ -131,6 +194,9 @@ def _row(table: Table, row: Row, place: int, pages: dict[str, str]) -> dict[str,
         "trainableFor": trained,
         "throughput": rates,
         "page": pages.get(row.loaded.slug),
+        "about": presentation.about.get(entry.name, ""),
+        "badge": presentation.badges.get(entry.name, ""),
+        "marked": entry.name == presentation.marked,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from mmud.annotations.masks import Mask
 from mmud.errors import MmudError
 from mmud.files import atomic_write
 from mmud.images import decode_image
-from mmud.records import Sample
+from mmud.records import Sample, Segmentation
 
 HUES = (
     (68, 119, 170),
@@ -86,11 +86,24 @@ def painted(sample: Sample) -> NDArray[np.uint8]:
     Raises:
         MmudError: when the image is missing or cannot be decoded, or a mask is invalid.
     """
-    pixels = decode_image(sample.image_bytes()).astype(np.float64)
-    for index, item in enumerate(sample.objects):
-        if item.segmentation is None:
+    return tinted(decode_image(sample.image_bytes()), [item.segmentation for item in sample.objects])
+
+
+def tinted(image: NDArray[np.uint8], masks: Sequence[Segmentation | None]) -> NDArray[np.uint8]:
+    """An image with masks tinted and outlined, each in the colour of its place.
+
+    Args:
+        image: shape (height, width, 3).
+        masks: None where there is none.
+
+    Raises:
+        MmudError: when a mask is invalid, or of another size.
+    """
+    pixels = image.astype(np.float64)
+    for index, segmentation in enumerate(masks):
+        if segmentation is None:
             continue
-        mask = Mask.of(item.segmentation, *pixels.shape[:2]).decode().astype(bool)
+        mask = Mask.of(segmentation, *pixels.shape[:2]).decode().astype(bool)
         hue = np.array(HUES[index % len(HUES)], dtype=np.float64)
         inner = mask.copy()
         inner[1:-1, 1:-1] &= mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]

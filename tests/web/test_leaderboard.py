@@ -26,7 +26,7 @@ from mmud.evaluators.leaderboard.board import entries, read_board
 from mmud.evaluators.leaderboard.ranking import standings
 from mmud.evaluators.leaderboard.tables import latex_text, make_table, to_csv, to_latex, to_markdown
 from mmud.records import Task
-from mmud.web.leaderboard import render_board
+from mmud.web.leaderboard import Presentation, Tile, render_board
 
 SCENES = {"type": "scenes", "samples": 60, "seed": 5, "width": 64, "height": 64, "max_objects": 4}
 HOSTILE = '=1+1 </script><script>document.title="x"</script> & 100%_{}|'
@@ -147,6 +147,38 @@ def test_pages_render_offline_with_drawn_samples(board: Path, dataset: Dataset, 
     assert "best of referring segmentation" in drawn
     again = render_board(board, tmp_path / "again", dataset)
     assert [file.read_bytes() for file in files] == [file.read_bytes() for file in again]
+
+
+def test_what_a_page_says_besides_is_text(board: Path, dataset: Dataset, tmp_path: Path) -> None:
+    """Tiles, lines and links reach the page as data; a browser's own reading of them is in the demo's screenshots."""
+    lines = {"oracle": {Task.CAPTIONING: [HOSTILE]}}
+    presentation = Presentation(
+        tiles=[Tile(HOSTILE, 0.5, 0.25, 0.75, note="a floor", aim="aim 0.4", reached=True), Tile("none", None)],
+        tiles_title=HOSTILE,
+        about={"oracle": HOSTILE},
+        badges={"oracle": "ceiling"},
+        beneath=lines,
+        marked="oracle",
+        links=[(HOSTILE, "other.html")],
+    )
+    render_board(board, tmp_path / "site", dataset, presentation=presentation)
+    page = (tmp_path / "site" / "index.html").read_text("utf-8")
+    assert "<script>document" not in page
+    data = json.loads(page.partition('id="data"')[2].partition(">")[2].partition("</script>")[0])
+    assert data["tiles"][0] == {
+        "title": HOSTILE,
+        "value": 0.5,
+        "low": 0.25,
+        "high": 0.75,
+        "note": "a floor",
+        "aim": "aim 0.4",
+        "reached": True,
+    }
+    (oracle,) = [row for row in data["ranked"] if row["name"] == "oracle"]
+    assert (oracle["about"], oracle["badge"], oracle["marked"]) == (HOSTILE, "ceiling", True)
+    assert oracle["cells"]["captioning"]["beneath"] == [HOSTILE]
+    assert [row["marked"] for row in data["ranked"]].count(True) == 1
+    assert data["links"] == [[HOSTILE, "other.html"]]
 
 
 def test_what_cannot_be_compared_is_refused(board: Path, dataset: Dataset, tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ function taskCell(row, task) {
   }
   if (cell.value === task.best) node.classList.add("best");
   node.append(make("span", "value", figure(cell.value)), make("span", "range", `rank ${cell.range}`), bar(cell, task.scale));
+  for (const text of cell.beneath) node.append(make("div", "authors", text));
   if (row.trainableFor[task.key] !== undefined) node.append(make("div", "authors", `${whole(row.trainableFor[task.key])} trained`));
   if (row.throughput[task.key] !== undefined) node.append(make("div", "authors", `${whole(row.throughput[task.key])} samples/s`));
   return node;
@@ -51,6 +52,8 @@ const columns = [
     const name = row.page ? make("a", "name", row.name) : make("span", "name", row.name);
     if (row.page) name.href = row.page;
     node.append(name);
+    if (row.badge) node.append(" ", make("span", "badge", row.badge));
+    if (row.about) node.append(make("div", "authors", row.about));
     if (row.authors) node.append(make("div", "authors", row.authors));
     return node;
   } },
@@ -95,13 +98,42 @@ function draw() {
   const top = make("thead"), body = make("tbody");
   top.append(head);
   for (const row of [...data.ranked].sort(compare)) {
-    const line = make("tr");
+    const line = make("tr", row.marked ? "marked" : "");
     line.append(...columns.map((column) => column.node(row)));
     body.append(line);
   }
   table.append(top, body);
 }
 draw();
+
+function tile(shown) {
+  const node = make("div", shown.reached === true ? "tile reached" : shown.reached === false ? "tile missed" : "tile");
+  node.append(make("h3", "", shown.title), make("div", "large", figure(shown.value)));
+  if (shown.low !== null) node.append(make("div", "interval", `${figure(shown.low)} – ${figure(shown.high)}`));
+  if (shown.note) node.append(make("div", "authors", shown.note));
+  if (shown.aim) {
+    const verdict = shown.reached === true ? `✓ ${shown.aim}` : shown.reached === false ? `${shown.aim}: not reached` : shown.aim;
+    node.append(make("div", "verdict", verdict));
+  }
+  return node;
+}
+
+if (data.tiles.length) {
+  const section = document.getElementById("shown");
+  section.hidden = false;
+  section.querySelector("h2").textContent = data.tilesTitle;
+  document.getElementById("tiles").append(...data.tiles.map(tile));
+}
+
+if (data.links.length) {
+  const line = document.getElementById("links");
+  line.hidden = false;
+  for (const [title, address] of data.links) {
+    const link = make("a", "", title);
+    link.href = address;
+    line.append(link, " ");
+  }
+}
 
 if (data.unranked.length) {
   document.getElementById("others").hidden = false;
