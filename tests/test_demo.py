@@ -116,6 +116,18 @@ def test_without_torch_it_says_what_adds_the_training(monkeypatch: pytest.Monkey
     assert ".[baselines]" in said
 
 
+def test_a_pretraining_that_is_not_finished_leaves_the_training_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    (tmp_path / "language_model").mkdir()
+    (tmp_path / "language_model" / "model.safetensors").write_bytes(b"")
+    monkeypatch.setenv(PARTS, str(tmp_path))
+    said = why_left_out()
+    assert said is not None
+    assert "lacks vision_tower, image_decoder, vision_map" in said
+
+
 def test_its_figures_are_those_of_evaluate(demo: Path) -> None:
     said = said_by(demo)["scores"]
     for name in ("retrieval", "union"):

@@ -25,16 +25,16 @@ def why_left_out() -> str | None:
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         return f"{', '.join(missing)} not installed. To add it: {INSTALL}"
-    from mmud.baselines.backbones.scenes_tiny import FOLDER_VARIABLE, weights_folder
+    from mmud.baselines.backbones import scenes_tiny as parts
 
+    adding = f"To add it: mmud pretrain scenes-tiny -o PARTS && export {parts.FOLDER_VARIABLE}=PARTS"
     try:
-        weights_folder()
+        folder = parts.weights_folder()
     except MmudError as error:
-        return (
-            f"{error.message} ({error.code.id}). To add it: "
-            f"mmud pretrain scenes-tiny -o PARTS && export {FOLDER_VARIABLE}=PARTS"
-        )
-    return None
+        return f"{error.message} ({error.code.id}). {adding}"
+    wanted = (parts.LANGUAGE_MODEL, parts.VISION_TOWER, parts.IMAGE_DECODER, parts.VISION_MAP)
+    lacking = [name for name in wanted if not (folder / name / parts.WEIGHTS_NAME).is_file()]
+    return f"{folder} lacks {', '.join(lacking)}. {adding}" if lacking else None
 
 
 def arms_of(plan: Plan, say: Say) -> tuple[str, ...]:
