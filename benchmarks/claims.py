@@ -26,7 +26,7 @@ one_thread()
 
 import claims_ablations as ablations  # noqa: E402
 import claims_efficiency as efficiency  # noqa: E402
-from claims_runs import Harness, NoGain, OutOfTime, Run, Runs, clock  # noqa: E402
+from claims_runs import Harness, NoComparison, OutOfTime, Run, Runs, clock  # noqa: E402
 
 UNFINISHED = 3
 
@@ -169,8 +169,9 @@ def throughput_block(options: argparse.Namespace, harness: Harness, runs: Runs) 
     folder = options.model
     if folder is None:
         run = Run("neural-tuning", common(options))
-        runs.announce("throughput", [run], 0, 0)
         folder = runs.folder / "runs" / runs.key(run)
+        if not (folder / MODEL_FOLDER).is_dir():
+            runs.announce("throughput: a model to measure", [run], 0, 0)
         harness.fitted(run, folder)
     info = load_run(folder)[1]
     settings = NeuralTuningOptions(**{**info.options, "device": harness.settings.get("device", "auto")})
@@ -178,16 +179,22 @@ def throughput_block(options: argparse.Namespace, harness: Harness, runs: Runs) 
     device = fitted.model.device
     decoder = load_image_decoder(fitted.model.config.backbones, str(device))
     inputs = DatasetInputs(harness.dataset, "test")
-    probe = throughput.Comparison(fitted.model, decoder, inputs, settings, 2)
-    few = [probe.timing(task, 1) for task in Task]
     count = harness.length(options.samples)
+    key = {"weights": info.description["weights"], "samples": count, "repeats": options.repeats, "device": str(device)}
+    kept = throughput.Kept(options.output / "throughput.jsonl", {**key, "context": runs.context})
+    missing = [task for task in Task if task.value not in kept.timings]
+    probe = throughput.Comparison(fitted.model, decoder, inputs, settings, 2)
+    few = [probe.timing(task, 1) for task in missing]
     expected = sum(sum(one.seconds.values()) / one.samples for one in few) * count * options.repeats
-    say(f"throughput: {count} samples, three ways, {options.repeats} times; expected time about {clock(expected)}")
+    say(
+        f"throughput: {len(missing)} of {len(Task)} tasks to be measured, {count} samples, three ways, {options.repeats} times; "
+        f"expected time about {clock(expected)}"
+    )
     comparison = throughput.Comparison(fitted.model, decoder, inputs, settings, options.samples)
-    timings = []
-    for task in Task:
-        timings.append(comparison.timing(task, options.repeats))
-        say(f"  {task.value}: {timings[-1].ratio:.1f} times")
+    for task in missing:
+        kept.add(comparison.timing(task, options.repeats))
+        say(f"  {task.value}: {kept.timings[task.value].ratio:.1f} times")
+    timings = [kept.timings[task.value] for task in Task]
     whole = throughput.together(timings)
     blocks = [throughput.table([*timings, whole], "CPU" if device.type == "cpu" else "wall"), throughput.verdict(whole)]
     data: dict[str, Any] = {"timings": throughput.as_data([*timings, whole]), "large": None}
@@ -226,8 +233,9 @@ def main() -> None:
     except OutOfTime:
         say("The minutes are over. The same command goes on.")
         sys.exit(UNFINISHED)
-    except NoGain as error:
-        made.error(str(error))
+    except NoComparison as error:
+        say(f"Nothing can be compared: {error}")
+        sys.exit(1)
     except MmudError as error:
         say(str(error))
         sys.exit(int(error.code.exit_code))

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from claims_runs import TEST, VALID, NoGain, Run, Runs, Scored
+from claims_runs import TEST, VALID, NoComparison, Run, Runs, Scored
 from claims_statistics import (
     PARTS,
     Cell,
@@ -106,12 +106,12 @@ def measure(plan: Plan, runs: Runs) -> list[Setting]:
     """All settings of the arms that are asked for, heads-only first.
 
     Raises:
-        NoGain: when the rate of the heads is needed and heads-only was not trained yet.
+        NoComparison: when the rate of the heads is needed and heads-only was not trained yet.
     """
     first, settings = plan.seeds[0], []
     heads = {rate: plan.heads(rate, first) for rate in plan.head_rates}
     if NEITHER not in plan.arms and any(runs.known(run, VALID) is None for run in heads.values()):
-        raise NoGain("heads-only chooses the rate of the heads: train it first, with --arms heads-only")
+        raise NoComparison("heads-only chooses the rate of the heads: train it first, with --arms heads-only")
     head_rate = best_rate(runs, heads)
     if NEITHER in plan.arms:
         found = tuple(runs.scored(plan.heads(head_rate, seed), TEST) for seed in plan.seeds)

@@ -35,7 +35,7 @@ class OutOfTime(Exception):
     """The minutes that were given are over; the same command goes on."""
 
 
-class NoGain(Exception):
+class NoComparison(Exception):
     """What was measured allows no comparison."""
 
 
@@ -282,14 +282,18 @@ class Harness:
         return length if samples is None else min(length, samples)
 
     def context(self) -> dict[str, Any]:
-        """What a run depends on besides itself: the data, the frozen parts, and the versions of what computes."""
+        """What a run depends on besides itself: the data, the frozen parts, the settings, the versions of what computes."""
+        from mmud.baselines.neural_tuning.options import NeuralTuningOptions, settings_of
         from mmud.baselines.versions import versions
 
+        config = settings_of(NeuralTuningOptions(**self.settings), "stn").model_dump_json()
         kept = {name: version for name, version in versions().items() if name in ("mmud", "torch", "transformers")}
         return {
             "dataset": self.dataset.fingerprint,
             "frozen_parts": self._parts.digests,
             "settings": dict(self.settings),
+            # The options of a run are changes to a preset, and presets change from release to release.
+            "config": hashlib.sha256(config.encode()).hexdigest()[:16],
             "versions": kept,
         }
 
@@ -363,5 +367,5 @@ class Harness:
 
 def _value(value: float | None, name: str) -> float:
     if value is None:
-        raise NoGain(f"the evaluation has no {name}: the split lacks labels of that task")
+        raise NoComparison(f"the evaluation has no {name}: the split lacks labels of that task")
     return value

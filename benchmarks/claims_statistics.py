@@ -88,16 +88,13 @@ def smallest_budgets(parameters: Sequence[float], means: Vector, target: float) 
     """
     logs = np.log(np.asarray(parameters, dtype=float))
     reached = means >= target
-    found = np.full(len(means), np.inf)
-    for row in np.flatnonzero(reached.any(1)):
-        place = int(reached[row].argmax())
-        if place == 0:
-            found[row] = parameters[0]
-            continue
-        below, above = means[row, place - 1], means[row, place]
-        share = (target - below) / (above - below)
-        found[row] = math.exp(logs[place - 1] + share * (logs[place] - logs[place - 1]))
-    return found
+    rows, place = np.arange(len(means)), reached.argmax(1)
+    before = np.maximum(place - 1, 0)
+    below, above = means[rows, before], means[rows, place]
+    # Where the first budget reaches it there is nothing below, and the share plays no part.
+    share = (target - below) / np.where(place > 0, above - below, 1.0)
+    found = np.where(place > 0, np.exp(logs[before] + share * (logs[place] - logs[before])), parameters[0])
+    return np.where(reached.any(1), found, np.inf)
 
 
 @dataclass(frozen=True)

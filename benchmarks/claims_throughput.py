@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from claims_runs import Lines, NoComparison
 from measuring import cpu_seconds
 from published_way import PublishedWay, Said, eager_attention
 
@@ -40,7 +42,7 @@ MASK_SHARE, FEATURE_GAP = 1e-3, 1e-3
 """What rounding may do: a share of a mask's pixels that lie at the edge of being set; a feature's largest relative difference."""
 
 
-class Different(Exception):
+class Different(NoComparison):
     """The ways do not give the same outputs, so their speeds compare nothing."""
 
 
@@ -190,6 +192,20 @@ def _require_same_feature(ours: Sequence[float] | None, theirs: Any, name: str) 
     gap = float(np.abs(np.asarray(ours) - theirs).max() / max(np.abs(theirs).max(), 1e-12))
     if gap > FEATURE_GAP:
         raise Different(f"generation, {name}: features differ by {gap:.1e} of the largest number")
+
+
+class Kept:
+    """Timings on disk: a task that was measured for the same model, samples and way of measuring is not measured again."""
+
+    def __init__(self, file: Path, key: Mapping[str, Any]) -> None:
+        self._lines = Lines(file)
+        self._key = dict(key)
+        rows = [row["timing"] for row in self._lines.read() if row.get("key") == self._key]
+        self.timings = {row["task"]: Timing(**row) for row in rows}
+
+    def add(self, timing: Timing) -> None:
+        self._lines.append({"key": self._key, "timing": asdict(timing)})
+        self.timings[timing.task] = timing
 
 
 def together(timings: Sequence[Timing]) -> Timing:
