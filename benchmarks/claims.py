@@ -198,6 +198,7 @@ def throughput_block(options: argparse.Namespace, harness: Harness, runs: Runs) 
     whole = throughput.together(timings)
     blocks = [throughput.table([*timings, whole], "CPU" if device.type == "cpu" else "wall"), throughput.verdict(whole)]
     data: dict[str, Any] = {"timings": throughput.as_data([*timings, whole]), "large": None}
+    data["model"] = f"a model of {info.description['steps']} steps, weights {info.description['weights'][:12]}"
     if torch.cuda.is_available():
         say("throughput at the size of LLaMA-2-7B, random weights …")
         samples = list(comparison.stream(Task.CAPTIONING, options.large_answers))
@@ -224,7 +225,7 @@ def main() -> None:
         runs = Runs(options.output, harness.context(), harness, options.samples, options.minutes, say)
         for name in (name for name in BLOCKS if name in options.block):
             text, data = work[name](options, harness, runs)
-            about = provenance(options, harness)
+            about = provenance(options, harness, data.pop("model", f"{options.steps} steps of {options.batch}"))
             if options.quick:
                 text += "\n\nMeasured with --quick: these figures show that everything runs, and nothing else."
             write_text(options.output / f"{name}.md", f"{text}\n\n{about}\n")
@@ -241,14 +242,14 @@ def main() -> None:
         sys.exit(int(error.code.exit_code))
 
 
-def provenance(options: argparse.Namespace, harness: Harness) -> str:
-    """On what it was measured."""
+def provenance(options: argparse.Namespace, harness: Harness, trained: str) -> str:
+    """On what it was measured; ``trained`` says how the models were."""
     import torch
 
     language = harness.context()["frozen_parts"]["language_model"]
     scored = harness.length(options.samples)
     return (
-        f"{options.steps} steps of {options.batch}; {scored} test samples of {harness.dataset.fingerprint[:12]}; "
+        f"{trained}; {scored} test samples of {harness.dataset.fingerprint[:12]}; "
         f"language model {language[:12]}; torch {torch.__version__}, {torch.get_num_threads()} thread, "
         f"Python {platform.python_version()}, {platform.machine()}."
     )

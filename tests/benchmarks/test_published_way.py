@@ -250,6 +250,27 @@ def test_the_command_goes_from_data_to_tables(
     assert kept == {"run.json", "model"}
 
 
+def test_ablations_end_in_a_table_of_differences(
+    claims: SimpleNamespace,
+    world: Dataset,
+    settings: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["ablations", "--data", str(world.path), "-o", str(tmp_path), "--quick"]
+    command(claims, monkeypatch, *arguments, *options_of(settings))
+    said = capsys.readouterr()
+    assert "ablations: 6 runs, 6 of them to be done" in said.err
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in said.out.splitlines() if line.startswith("|")]
+    assert [row[:2] for row in rows[2:]] == [["default", ""], ["EMA", "0 (none)"], ["EMA", "0.5"]]
+    # The mixing of states has no parameters.
+    assert len({row[2] for row in rows[2:]}) == 1
+    assert all("±" in row[-1] for row in rows[3:])
+    outcomes = json.loads((tmp_path / "ablations.json").read_text())["outcomes"]
+    assert [len(outcome["scores"]) for outcome in outcomes] == [2, 2, 2]
+
+
 def test_when_minutes_are_over_the_command_says_so(
     claims: SimpleNamespace,
     world: Dataset,
