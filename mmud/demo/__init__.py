@@ -105,6 +105,8 @@ def run_demo(
     places = Places(folder, FALLBACK if left_out else arms[0])
     settings = None if left_out else training_settings(plan, arms)
     settle(folder, plan.dataset_settings(seed), settings, say)
+    if not left_out:
+        say(f"The {plan.name} demo takes {plan.takes} on two cores. Interrupted, it goes on when it is run again.")
     steps = _Steps(7 + max(len(arms), 1), say)
     steps.begin(f"dataset of {plan.samples:,} synthetic scenes")
     dataset = build_dataset(folder, plan, seed, steps.tell)

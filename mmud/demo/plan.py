@@ -61,6 +61,7 @@ class Plan:
 
     Attributes:
         name: "quick", "default" or "full".
+        takes: how long on two cores, in words.
         samples: scenes in all.
         split: their shares.
         steps, batch: of training, for each arm.
@@ -72,6 +73,7 @@ class Plan:
     """
 
     name: str
+    takes: str
     samples: int
     split: Mapping[str, float]
     steps: int
@@ -93,6 +95,7 @@ class Plan:
 
 QUICK = Plan(
     "quick",
+    "about a minute",
     160,
     QUICK_SPLIT,
     steps=100,
@@ -101,8 +104,8 @@ QUICK = Plan(
     predicting={"max_new_tokens": 90},
     aims=False,
 )
-DEFAULT = Plan("default", 2000, SPLIT, 600, 16, training={"valid_limit": 32, "validations": 4})
-FULL = Plan("full", 4000, SPLIT, 2400, 16, tuple(ARMS), training={"valid_limit": 64, "validations": 8})
+DEFAULT = Plan("default", "some seven minutes", 2000, SPLIT, 600, 16, training={"valid_limit": 32, "validations": 4})
+FULL = Plan("full", "about an hour", 4000, SPLIT, 2400, 16, tuple(ARMS), training={"valid_limit": 64, "validations": 8})
 
 
 @dataclass(frozen=True)
