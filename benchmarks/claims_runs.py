@@ -335,7 +335,7 @@ class Harness:
             extras={"generation": {"reference_features": str(self.reference(split))}},
         )
         figures = {name: _value(evaluation.value(task, metric), name) for name, (task, metric, _) in PARTS.items()}
-        shutil.rmtree(out)
+        _removed(out)
         return Scored(
             figures,
             said["parameters"]["trainable"],
@@ -363,6 +363,14 @@ class Harness:
             with atomic_write(file) as stream:
                 np.savez(stream, sample_ids=np.array(names), features=torch.cat(rows).numpy())
         return file
+
+
+def _removed(folder: Path) -> None:
+    """Remove predictions under another name: a kill half-way must not leave a part that nobody can go on with."""
+    rest = folder.with_name(f".{folder.name}.removed")
+    shutil.rmtree(rest, ignore_errors=True)
+    folder.rename(rest)
+    shutil.rmtree(rest)
 
 
 def _value(value: float | None, name: str) -> float:

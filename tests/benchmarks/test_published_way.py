@@ -56,7 +56,7 @@ SETTINGS = {
 def claims() -> Iterator[SimpleNamespace]:
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
-        names = {"command": "claims", "throughput": "claims_throughput", "way": "published_way"}
+        names = {"command": "claims", "runs": "claims_runs", "throughput": "claims_throughput", "way": "published_way"}
         yield SimpleNamespace(**{name: importlib.import_module(module) for name, module in names.items()})
     finally:
         sys.path.remove(str(ROOT / "benchmarks"))
@@ -219,6 +219,18 @@ def command(claims: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, *arguments
     claims.command.main()
 
 
+def dying(rmtree: Any) -> Any:
+    """``rmtree`` that removes the submission of a folder of predictions, and nothing more, before the process dies."""
+
+    def remove(folder: Path, ignore_errors: bool = False) -> None:
+        if "predictions-" in folder.name and folder.is_dir():
+            (folder / "submission.json").unlink()
+            raise KeyboardInterrupt
+        rmtree(folder, ignore_errors=ignore_errors)
+
+    return remove
+
+
 def options_of(settings: dict[str, Any]) -> list[str]:
     """``--set`` of every setting that the command has no option of its own for."""
     return [part for name, value in settings.items() if name != "batch" for part in ("--set", f"{name}={value}")]
@@ -234,6 +246,12 @@ def test_the_command_goes_from_data_to_tables(
 ) -> None:
     """With the smallest budgets; a second run of the same command measures nothing again."""
     arguments = ["efficiency", "--data", str(world.path), "-o", str(tmp_path), "--quick", "--arms", "heads-only"]
+    with monkeypatch.context() as killed:
+        # Killed while the first predictions are removed: the command goes on from there.
+        killed.setattr(claims.runs.shutil, "rmtree", dying(claims.runs.shutil.rmtree))
+        with pytest.raises(KeyboardInterrupt):
+            command(claims, killed, *arguments, *options_of(settings))
+    capsys.readouterr()
     for attempt in range(2):
         command(claims, monkeypatch, *arguments, *options_of(settings))
         said = capsys.readouterr()
