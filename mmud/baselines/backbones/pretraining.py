@@ -5,7 +5,7 @@ stage              learns                                            from
 =================  ================================================  ====================================================
 language_model     to look up and put into words                     text and sums of words about scenes
 vision_tower       to say of every patch what is seen there          images of scenes
-image_decoder      a feature of the image, and to draw it again      the frozen vision tower
+image_decoder      to read a scene as a feature, and to draw it      the frozen vision tower
 vision_map         to translate patches for the language model       both, frozen
 =================  ================================================  ====================================================
 """
@@ -26,7 +26,8 @@ from torch.nn import Parameter
 from mmud.baselines.backbones import codes, scenes_tiny
 from mmud.baselines.backbones.alignment import Alignment, AlignmentBatches
 from mmud.baselines.backbones.documents import ContextKind, Writer
-from mmud.baselines.backbones.images import ImageAutoencoder, reconstruction
+from mmud.baselines.backbones.image_scores import drawing_scores, features_of
+from mmud.baselines.backbones.images import ImageAutoencoder, image_losses
 from mmud.baselines.backbones.language import (
     LanguageBatches,
     build_language_model,
@@ -61,11 +62,15 @@ GATE_SCENES: Final = 100
 RECIPE: Final[Mapping[str, tuple[int, float | None, float]]] = {
     "language_model": (7000, 0.007, 3e-3),
     "vision_tower": (6000, 0.02, 2e-3),
-    "image_decoder": (3000, None, 2e-3),
+    "image_decoder": (3000, 0.02, 2e-3),
     "vision_map": (1500, None, 2e-3),
 }
 ALIGNMENT_TURN: Final = 0.6
 """Share of the last stage's steps that look at the grid alone."""
+IMAGE_SCENES: Final = 1_000_000
+"""The first scene of the stage of images."""
+MEAN_SCENES: Final = 1000
+"""Scenes over which the mean of their features is taken."""
 Losses = Mapping[str, Tensor]
 
 
@@ -259,23 +264,27 @@ def _save_vision(stage: Stage, folder: Path, tokenizer: Any) -> dict[str, Any]:
 def _images(folder: Path, tokenizer: Any, seed: int, steps: int) -> Stage:
     encoder = scenes_tiny.load_encoder(_needed(folder, scenes_tiny.VISION_TOWER))
     autoencoder = ImageAutoencoder()
-    data = ImageData(seed, 16, first=1_000_000)
-
-    def losses(batch: Any) -> Losses:
-        step, scenes = batch
-        return {"total": reconstruction(autoencoder, encoder, scenes, step)}
-
-    groups = {"all": list(autoencoder.parameters())}
-    return Stage(autoencoder, groups, losses, lambda step: (step, data.scenes(step)))
+    data = ImageData(seed, 16, first=IMAGE_SCENES)
+    groups = hidden_and_rest(autoencoder, _layers(autoencoder))
+    return Stage(
+        autoencoder,
+        groups,
+        lambda batch: image_losses(autoencoder, encoder, batch[1], batch[0]),
+        lambda step: (step, data.scenes(step)),
+    )
 
 
 @torch.no_grad()
 def _save_images(stage: Stage, folder: Path, tokenizer: Any) -> dict[str, Any]:
     autoencoder: Any = stage.module
-    write_tensors(folder / scenes_tiny.IMAGE_DECODER / scenes_tiny.WEIGHTS_NAME, autoencoder.state_dict())
     encoder = scenes_tiny.load_encoder(folder)
-    losses = [float(reconstruction(autoencoder, encoder, [scene], 0)) for scene in held_out(GATE_SCENES)]
-    return {"scenes": len(losses), "reconstruction": round(sum(losses) / len(losses), 4)}
+    # A statistic, not learnt: of the pretraining world, so that zero is what all its images have in common.
+    autoencoder.mean.zero_()
+    seen = ImageData(0, MEAN_SCENES, first=IMAGE_SCENES).scenes(0)
+    autoencoder.mean.copy_(features_of(autoencoder, encoder, [scene.image for scene in seen]).mean(0))
+    write_tensors(folder / scenes_tiny.IMAGE_DECODER / scenes_tiny.WEIGHTS_NAME, autoencoder.state_dict())
+    scenes = list(held_out(GATE_SCENES))
+    return {"scenes": len(scenes), **drawing_scores(autoencoder, encoder, scenes)}
 
 
 # -- the vision map ---------------------------------------------------------------------------------------------------------

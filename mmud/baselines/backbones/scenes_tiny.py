@@ -63,9 +63,19 @@ def load_language_model(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
 
 
 def load_autoencoder(folder: Path) -> ImageAutoencoder:
-    """The image decoder of a folder of parts, with the head that makes its feature."""
+    """The image decoder of a folder of parts, with the head that makes its feature.
+
+    Raises:
+        MmudError: MM931 when its weights are of another form: those of an older version.
+    """
     autoencoder = ImageAutoencoder()
-    autoencoder.load_state_dict(read_tensors(folder / IMAGE_DECODER / WEIGHTS_NAME))
+    path = folder / IMAGE_DECODER / WEIGHTS_NAME
+    weights, wanted = read_tensors(path), autoencoder.state_dict()
+    if {name: weight.shape for name, weight in weights.items()} != {name: w.shape for name, w in wanted.items()}:
+        message = "these weights are not of this version's image decoder"
+        hint = "mmud pretrain scenes-tiny --stage image_decoder -o DIR, in a folder that has the vision tower"
+        raise MmudError(codes.WEIGHTS_MISSING, message, Place(file=str(path)), hint=hint)
+    autoencoder.load_state_dict(weights)
     return autoencoder.eval().requires_grad_(False)
 
 
@@ -75,17 +85,17 @@ def write_processor(folder: Path) -> None:
 
 
 class SceneFeature(FeatureEncoder):
-    """What the image decoder draws from: 4 x 4 places of 8 numbers."""
+    """What the image decoder draws from: `mmud.baselines.backbones.scene_code` says what its numbers mean."""
 
     def __init__(self, tower: VisionTower, autoencoder: ImageAutoencoder) -> None:
         self._tower = tower
         self._autoencoder = autoencoder
-        self.size = autoencoder.config.feature_size
+        self.size = autoencoder.feature_size
 
     @torch.no_grad()
     def encode(self, images: Sequence[Pixels]) -> torch.Tensor:
         states = self._tower.hidden_states(self._tower.prepare(images))
-        feature: torch.Tensor = self._autoencoder.head(states[-1][:, 1:].float())
+        feature: torch.Tensor = self._autoencoder.feature(states[0][:, 1:].float(), states[-1][:, 1:].float())
         return feature.cpu()
 
     def describe(self) -> Mapping[str, Any]:
@@ -93,7 +103,7 @@ class SceneFeature(FeatureEncoder):
 
 
 class SceneDecoder(ImageDecoder):
-    """Draws 64 x 64 pixels from the feature; always the same ones."""
+    """Draws 128 x 128 pixels from the feature; always the same ones."""
 
     def __init__(self, autoencoder: ImageAutoencoder, device: str) -> None:
         self._autoencoder = autoencoder.to(device)

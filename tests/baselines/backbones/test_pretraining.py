@@ -17,6 +17,7 @@ from mmud.baselines.backbones.world import tiny_world  # noqa: E402
 from mmud.baselines.neural_tuning.backbones import load_parts  # noqa: E402
 from mmud.baselines.neural_tuning.config import NeuralTuningConfig  # noqa: E402
 from mmud.baselines.neural_tuning.model import NeuralTuningModel  # noqa: E402
+from mmud.baselines.training.tensor_files import write_tensors  # noqa: E402
 from mmud.cli import app  # noqa: E402
 from mmud.dataset.sources.scenes.world import generate  # noqa: E402
 from mmud.errors import MmudError  # noqa: E402
@@ -28,6 +29,7 @@ def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("pretraining") / "parts"
     patch = pytest.MonkeyPatch()
     patch.setattr(pretraining, "GATE_SCENES", 20)
+    patch.setattr(pretraining, "MEAN_SCENES", 20)
     with patch.context():
         result = CliRunner().invoke(app, ["pretrain", "scenes-tiny", "-o", str(made), "--steps", "2", "--json"])
     assert result.exit_code == 0, result.output
@@ -40,6 +42,11 @@ def test_the_report_tells_what_each_stage_reached(folder):
     assert all(stage["steps"] == 2 for stage in report.values())
     assert 0 <= report["language_model"]["scores"]["records"] <= 1
     assert 0 < report["vision_tower"]["scores"]["color"] < 1
+    drawing = report["image_decoder"]["scores"]
+    for way in ("true images", "drawn", "drawn, cosine 0.9"):
+        assert all(0 <= drawing[f"{way}: {what}"] <= 1 for what in ("found", "shape", "all words", "pattern"))
+    assert drawing["drawn: frechet"] >= 0
+    assert 0 < drawing["mean image: pixel error"] < 1
 
 
 def test_neural_tuning_is_built_on_the_parts_and_starts_from_their_map(folder, monkeypatch):
@@ -53,9 +60,10 @@ def test_neural_tuning_is_built_on_the_parts_and_starts_from_their_map(folder, m
     assert all(state[name].shape == value.shape for name, value in parts.start.items())
     image = generate(tiny_world(), 0).image
     feature = parts.feature.encode([image])
-    assert feature.shape == (1, 128)
+    # 18 slots of 8 + 8 + 4 + 3 words, offset and turn; 3 patterns, 4 tints, turn and start.
+    assert feature.shape == (1, 18 * (23 + 3) + 3 + 4 + 3)
     drawn = scenes_tiny.ScenesTiny().image_decoder("cpu").decode(feature, [0])
-    assert drawn[0].shape == (64, 64, 3)
+    assert drawn[0].shape == (128, 128, 3)
     assert drawn[0].dtype == np.uint8
 
 
@@ -63,6 +71,14 @@ def test_a_stage_that_comes_too_early_is_refused(tmp_path):
     with pytest.raises(MmudError) as caught:
         pretraining.pretrain(tmp_path, ["image_decoder"], steps={"image_decoder": 1})
     assert caught.value.code.id == "MM930"
+
+
+def test_weights_of_another_image_decoder_are_refused(tmp_path):
+    path = tmp_path / scenes_tiny.IMAGE_DECODER / scenes_tiny.WEIGHTS_NAME
+    write_tensors(path, {"head.norm.weight": torch.zeros(96)})
+    with pytest.raises(MmudError) as caught:
+        scenes_tiny.load_autoencoder(tmp_path)
+    assert caught.value.code.id == "MM931"
 
 
 def test_without_weights_the_remedy_is_said(tmp_path, monkeypatch):
