@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from PIL import Image
 
-from mmud.annotations import tags
 from mmud.dataset.store import Dataset
 from mmud.demo.outcome import Figure, number
 from mmud.demo.plan import SYSTEMS, Places
@@ -30,6 +30,7 @@ PER_SAMPLE = (
     (Task.CAPTIONING, "cider_d", "CIDEr-D"),
     (Task.GENERATION, "feature_cosine", "drawn image, cosine"),
 )
+_TAG = re.compile(r"<LCL-(\d+)>")
 LABELS_OF_KIND = {"trained": "trained here", "real": "", "ceiling": "ceiling", "floor": "floor"}
 
 
@@ -83,11 +84,11 @@ def _card(
         masks = [mask.segmentation for mask in referring.masks]
         beside.append(_drawn("Masks predicted from the phrases", pixels, masks))
     if reasoning := said.get(Task.REASONING_SEGMENTATION):
-        # Tags of an answer count its own masks, not the sample's objects: they are drawn in their own colours, and not linked.
+        # Tags of an answer count its own masks, not the sample's objects: as links they would light up others.
         by_tag = {mask.tag: mask.segmentation for mask in reasoning.masks if mask.tag}
         ordered = [by_tag.get(tag) for tag in range(1, max(by_tag, default=0) + 1)]
         beside.append(_drawn("Masks of the predicted answer", pixels, ordered))
-        texts.append(("Predicted answer", tags.remove(reasoning.answer)))
+        texts.append(("Predicted answer", _TAG.sub(r"[\1]", reasoning.answer)))
     if captioning := said.get(Task.CAPTIONING):
         texts.append(("Predicted caption", captioning.caption))
     if generation := said.get(Task.GENERATION):
