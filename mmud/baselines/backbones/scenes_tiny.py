@@ -17,7 +17,7 @@ from mmud.baselines.neural_tuning.backbones import Backbone
 from mmud.baselines.neural_tuning.feature_targets import FeatureEncoder
 from mmud.baselines.neural_tuning.interfaces import ImageDecoder, VisionTower
 from mmud.baselines.neural_tuning.vision import TransformersTower
-from mmud.baselines.training.tensor_files import read_tensors
+from mmud.baselines.training.tensor_files import digest_of, read_tensors
 from mmud.errors import MmudError, Place
 from mmud.files import write_json
 from mmud.images import Pixels
@@ -91,6 +91,7 @@ class SceneFeature(FeatureEncoder):
         self._tower = tower
         self._autoencoder = autoencoder
         self.size = autoencoder.feature_size
+        self._weights = digest_of(autoencoder.state_dict())
 
     @torch.no_grad()
     def encode(self, images: Sequence[Pixels]) -> torch.Tensor:
@@ -99,7 +100,8 @@ class SceneFeature(FeatureEncoder):
         return feature.cpu()
 
     def describe(self) -> Mapping[str, Any]:
-        return {"feature": "scenes-tiny", **self._tower.describe()}
+        # Features are cached under this: those of other weights must not be taken for these.
+        return {"feature": "scenes-tiny", "head": self._weights, **self._tower.describe()}
 
 
 class SceneDecoder(ImageDecoder):

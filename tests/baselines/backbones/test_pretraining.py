@@ -67,6 +67,18 @@ def test_neural_tuning_is_built_on_the_parts_and_starts_from_their_map(folder, m
     assert drawn[0].dtype == np.uint8
 
 
+def test_features_of_other_weights_are_told_apart(folder):
+    """Features are cached under what `describe` says."""
+    tower = scenes_tiny.ScenesTiny().vision_tower
+    one, other = scenes_tiny.load_autoencoder(folder), scenes_tiny.load_autoencoder(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(scenes_tiny.FOLDER_VARIABLE, str(folder))
+        described = scenes_tiny.SceneFeature(tower(), one).describe()
+        assert scenes_tiny.SceneFeature(tower(), other).describe() == described
+        other.mean += 1
+        assert scenes_tiny.SceneFeature(tower(), other).describe() != described
+
+
 def test_a_stage_that_comes_too_early_is_refused(tmp_path):
     with pytest.raises(MmudError) as caught:
         pretraining.pretrain(tmp_path, ["image_decoder"], steps={"image_decoder": 1})
