@@ -130,17 +130,21 @@ class GlobalDecoderConfig(_Section):
     """From ``<GLB>`` to the feature of the image.
 
     Attributes:
-        head: "mlp", the paper's, from the state of one token; "queries": learned queries over all words of the prompt.
-        hidden: of the MLP (hidden, 3 x hidden, hidden), and the width that the queries work at.
+        head: "mlp", the paper's, from the state of one token; "queries": learned queries over all words of the prompt; "words":
+            each word of the prompt adds to the feature.
+        hidden: of the MLP (hidden, 3 x hidden, hidden), and the width that the other two work at.
         queries, heads: of the second head.
+        slots, window: of the third: of how many parts a feature is, and how many words around it a word sees in a convolution.
         feature_size: of the feature: 512 in the paper (CLIP ViT-B/32).
         normalise: bring features to length 1, in predictions and targets alike.
     """
 
-    head: Literal["mlp", "queries"] = "queries"
+    head: Literal["mlp", "queries", "words"] = "queries"
     hidden: Positive = 1024
     queries: Positive = 8
     heads: Positive = 4
+    slots: Positive = 1
+    window: Positive = 9
     dropout: Share = 0.0
     feature_size: Positive = 512
     normalise: bool = False
@@ -322,11 +326,12 @@ def _scenes_tiny() -> dict[str, Any]:
             "naming": "first",
         },
         "adapter_options": {"dimension": 64, "dropout": 0.0},
-        "global_decoder": {"hidden": 192},
-        "loss": {"feature": 5.0},
+        # The feature is of 18 places for an object and the background; see `mmud.baselines.backbones.scene_code`.
+        "global_decoder": {"head": "words", "hidden": 96, "slots": 18},
+        "loss": {"feature": 5.0, "mask_ce": 1.0},
         "training": {
             "optimiser": "adamw",
-            "learning_rate": 1e-3,
+            "learning_rate": 2e-3,
             "weight_decay": 0.01,
             "warmup_steps": 50,
             "gradient_clip_by": "norm",

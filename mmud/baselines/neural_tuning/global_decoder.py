@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Final
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -23,7 +26,7 @@ class GlobalDecoder(nn.Module):
 
     def __init__(self, sizes: Sizes, config: GlobalDecoderConfig) -> None:
         super().__init__()
-        self.head = MlpHead(sizes, config) if config.head == "mlp" else QueryHead(sizes, config)
+        self.head = _HEADS[config.head](sizes, config)
         self.normalise = config.normalise
 
     def forward(self, states: TagStates) -> torch.Tensor:
@@ -94,3 +97,63 @@ class QueryHead(nn.Module):
         attended, _ = self.attention(queries, read, read, key_padding_mask=~states.span_mask, need_weights=False)
         feature: torch.Tensor = self.layers((queries + attended).flatten(1))
         return feature
+
+
+class WordsHead(nn.Module):
+    """Each word before ``<GLB>`` adds a value to the parts of the feature that it opens a gate to. Not in the paper.
+
+    ::
+
+        x = read(first layer, last layer);  twice: x = x + GELU(convolution over words(norm(x)))
+        feature part k = sum over words of sigmoid(gate_k(x)) * value(x) + bias
+
+    A feature that lists what is where has a part for each place: the gate finds the words of the place, and a few thousand
+    captions are enough. The first layer is the words' own embeddings: what distinguishes one word from another is a small share
+    of a frozen language model's later states, and a mix of all layers, as the other heads read it, taught this one nothing.
+
+    Args:
+        sizes: what it has to fit.
+        config: its settings. The feature is ``slots`` parts of feature_size // slots numbers, and what is left at its end.
+    """
+
+    def __init__(self, sizes: Sizes, config: GlobalDecoderConfig) -> None:
+        super().__init__()
+        hidden = config.hidden
+        if config.window % 2 == 0 or config.slots > config.feature_size:
+            message = f"a window of {config.window} words, {config.slots} slots in {config.feature_size} numbers"
+            hint = "The window is odd, and no slot is empty."
+            raise MmudError(baseline_codes.CONFIG_INVALID, message, hint=hint)
+        self.slots, self.depth = config.slots, config.feature_size // config.slots
+        rest = config.feature_size % config.slots
+        self.first, self.last = nn.LayerNorm(sizes.width), nn.LayerNorm(sizes.width)
+        self.read = nn.Linear(2 * sizes.width, hidden)
+        self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(2))
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(hidden, hidden, config.window, padding=config.window // 2) for _ in range(2)
+        )
+        self.dropout = nn.Dropout(config.dropout)
+        self.gate = nn.Linear(hidden, config.slots + bool(rest))
+        self.value = nn.Linear(hidden, self.depth + rest)
+        self.bias = nn.Parameter(torch.zeros(config.feature_size))
+        # Nearly closed: else a hundred words at once make the first features large.
+        nn.init.constant_(self.gate.bias, -3.0)
+
+    def forward(self, states: TagStates) -> torch.Tensor:
+        words = states.span_mask[..., None]
+        first, last = self.first(states.span_at(0).float()), self.last(states.span_at(-1).float())
+        seen = self.read(torch.cat([first, last], dim=-1)) * words
+        for norm, convolution in zip(self.norms, self.convolutions, strict=True):
+            around = convolution((norm(seen) * words).transpose(1, 2)).transpose(1, 2)
+            seen = seen + self.dropout(functional.gelu(around)) * words
+        gates, values = self.gate(seen).sigmoid() * words, self.value(seen)
+        parts = torch.einsum("gtk,gtv->gkv", gates[..., : self.slots], values[..., : self.depth]).flatten(1)
+        rest = torch.einsum("gtk,gtv->gv", gates[..., self.slots :], values[..., self.depth :])
+        feature: torch.Tensor = torch.cat([parts, rest], dim=-1) + self.bias
+        return feature
+
+
+_HEADS: Final[Mapping[str, Callable[[Sizes, GlobalDecoderConfig], nn.Module]]] = {
+    "mlp": MlpHead,
+    "queries": QueryHead,
+    "words": WordsHead,
+}

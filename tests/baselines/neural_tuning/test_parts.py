@@ -293,8 +293,9 @@ def test_padding_of_spans_is_not_read() -> None:
     )  # fmt: skip
     decoder = FilmMaskDecoder(SIZES, MaskDecoderConfig())
     assert torch.allclose(decoder.condition(states), decoder.condition(other))
-    head = GlobalDecoder(SIZES, GlobalDecoderConfig(hidden=16, feature_size=5)).eval()
-    assert torch.allclose(head(states), head(other), atol=1e-6)
+    for name in ("queries", "words"):
+        head = GlobalDecoder(SIZES, GlobalDecoderConfig(head=name, hidden=16, feature_size=5, slots=2)).eval()
+        assert torch.allclose(head(states), head(other), atol=1e-6)
     reader = PhraseReader(32, 4, 6)
     spans = torch.randn(2, 5, 32)
     mask = torch.tensor([[True, True, False, False, False], [True] * 5])
@@ -324,6 +325,25 @@ def test_the_global_decoder_s_heads() -> None:
     assert torch.allclose(unit.target(torch.full((2, 4), 3.0)), torch.full((2, 4), 0.5))
     with pytest.raises(MmudError, match="MM905"):
         GlobalDecoder(SIZES, GlobalDecoderConfig(hidden=9))
+
+
+def test_words_add_to_the_parts_that_their_gates_open() -> None:
+    """By hand: with one gate open and a value that is its own index, a part holds it once for every word."""
+    states = tag_states()
+    decoder = GlobalDecoder(SIZES, GlobalDecoderConfig(head="words", hidden=8, feature_size=11, slots=3))
+    head = decoder.head
+    with torch.no_grad():
+        for layer in (head.gate, head.value):
+            layer.weight.zero_()
+        head.gate.bias.copy_(torch.tensor([-100.0, 100.0, -100.0, 100.0]))
+        head.value.bias.copy_(torch.arange(5.0))
+    words = states.span_mask.sum(1, keepdim=True)
+    # Three parts of three numbers, and two that are left.
+    expected = torch.tensor([[0, 0, 0, 0, 1, 2, 0, 0, 0, 3, 4]]) * words
+    assert torch.allclose(decoder(states), expected.float())
+    for wrong in ({"window": 4}, {"slots": 12}):
+        with pytest.raises(MmudError, match="MM905"):
+            GlobalDecoder(SIZES, GlobalDecoderConfig(head="words", hidden=8, feature_size=11, **wrong))
 
 
 def test_layers_of_the_tower_by_wish_and_by_default() -> None:
