@@ -161,6 +161,7 @@ class _Drill:
 
     def names(self, found: Sequence[int]) -> str:
         if not found:
+            # No word of the vocabulary, so <unk> stands for it; questions of the world never have this answer.
             return "Nothing."
         return sentence(listing([self.wording.the(index) for index in left_to_right(self.scene.view, found)]))
 
