@@ -109,23 +109,20 @@ def question_turn(question: Question) -> Turn:
     return Turn(question.text, without_tags(question.answer))
 
 
-def refer_turn(scene: Scene, stream: Stream) -> Turn:
-    """One to three phrases, answered by the objects' names in the phrases' order."""
-    wording = Wording(scene.view, stream, 0.0)
-    chosen = stream.shuffled(range(1, len(scene.objects) + 1))[: stream.between(1, 3)]
-    phrases = [stream.choice(scene.phrases[index - 1]) for index in chosen]
-    phrases = [words if words.startswith("the ") else f"the {words}" for words in phrases]
-    question = stream.choice(REFER_PROMPTS).format(phrases=", ".join(phrases))
-    return Turn(question, sentence(", ".join(wording.the(index) for index in chosen)))
+def refer_turn(scene: Scene, stream: Stream, long: bool = False) -> Turn:
+    """Phrases of one to three objects, answered by their names in the phrases' order.
 
-
-def long_refer_turn(scene: Scene, stream: Stream) -> Turn:
-    """One to five phrases, as the dataset has them, answered by the objects' names as a list without a capital."""
+    Args:
+        long: one to five objects, phrases as the dataset has them, and a list without a capital: as the referring task has it.
+    """
     wording = Wording(scene.view, stream, 0.0)
-    chosen = stream.shuffled(range(1, len(scene.objects) + 1))[: stream.between(1, 5)]
+    chosen = stream.shuffled(range(1, len(scene.objects) + 1))[: stream.between(1, 5 if long else 3)]
     phrases = [stream.choice(scene.phrases[index - 1]) for index in chosen]
-    question = stream.choice(LONG_REFER_PROMPTS).format(phrases=", ".join(phrases))
-    return Turn(question, f"{', '.join(wording.the(index) for index in chosen)}.")
+    if not long:
+        phrases = [words if words.startswith("the ") else f"the {words}" for words in phrases]
+    question = stream.choice(LONG_REFER_PROMPTS if long else REFER_PROMPTS).format(phrases=", ".join(phrases))
+    names = ", ".join(wording.the(index) for index in chosen)
+    return Turn(question, f"{names}." if long else sentence(names))
 
 
 def natural_turn(scene: Scene, stream: Stream, long: bool = False) -> Turn | None:
@@ -134,11 +131,8 @@ def natural_turn(scene: Scene, stream: Stream, long: bool = False) -> Turn | Non
     Args:
         long: phrases come as the referring task has them, and more often.
     """
-    if long:
-        if stream.chance(0.25):
-            return long_refer_turn(scene, stream)
-    elif stream.chance(0.15):
-        return refer_turn(scene, stream)
+    if stream.chance(0.25 if long else 0.15):
+        return refer_turn(scene, stream, long)
     question = ask(scene.view, scene.config, stream)
     return None if question is None else question_turn(question)
 
