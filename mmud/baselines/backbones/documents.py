@@ -25,7 +25,6 @@ from mmud.baselines.backbones.turns import (
     Turn,
     background_turn,
     caption_turn,
-    count_turn,
     drill_turn,
     natural_turn,
     place_of,
@@ -83,7 +82,6 @@ class Mixture:
         length: most tokens, a caption aside.
         long: phrases to name come as the referring task has them; see `natural_turn`.
         background: chance that the background is asked for.
-        counts: how many numbers of objects are asked for.
     """
 
     kinds: tuple[int, int, int]
@@ -92,7 +90,6 @@ class Mixture:
     length: int
     long: bool = False
     background: float = 0.0
-    counts: int = 0
 
 
 class Writer:
@@ -173,10 +170,6 @@ class Writer:
             self._add(document, caption_turn(scene, stream), mixture.length + CAPTION_ROOM)
         if mixture.background and stream.chance(mixture.background):
             self._add(document, background_turn(scene), mixture.length + CAPTION_ROOM)
-        for _ in range(mixture.counts):
-            counted = count_turn(scene, stream)
-            if counted is not None:
-                self._add(document, counted, mixture.length + CAPTION_ROOM)
         seen: set[str] = set()
         misses = 0
         while misses < 6:

@@ -198,7 +198,7 @@ CURRICULUM: Final[tuple[Lesson, ...]] = (
     Lesson(2000, (3, 5), Mixture((2, 2, 1), 0.7, 0.02, 128), _EVERY_WAY),
     Lesson(3500, (5, 6), Mixture((3, 1, 4), 0.35, 0.08, 168, long=True)),
     Lesson(5000, (5, 6), Mixture((3, 1, 4), 0.3, 0.2, 168, long=True, background=0.25)),
-    Lesson(10**9, (5, 6), Mixture((3, 1, 4), 0.2, 0.2, 176, long=True, background=0.25, counts=2)),
+    Lesson(10**9, (5, 6), Mixture((3, 1, 4), 0.2, 0.2, 176, long=True, background=0.25)),
 )
 _KINDS: Final[tuple[ContextKind, ...]] = ("records", "bags", "grid")
 _TOKENS_A_STEP: Final = 32 * 112

@@ -60,7 +60,7 @@ STAGES: Final = ("language_model", "vision_tower", "image_decoder", "vision_map"
 GATE_SCENES: Final = 100
 #: Steps and rates of the stages: (steps, rate of hidden matrices or None, rate of the rest).
 RECIPE: Final[Mapping[str, tuple[int, float | None, float]]] = {
-    "language_model": (7000, 0.007, 3e-3),
+    "language_model": (10_000, 0.007, 3e-3),
     "vision_tower": (6000, 0.01, 1.5e-3),
     "image_decoder": (3000, 0.02, 2e-3),
     "vision_map": (1500, None, 2e-3),

@@ -15,7 +15,6 @@ from mmud.dataset.sources.scenes.language.phrases import PLAIN_WAYS, looks, refe
 from mmud.dataset.sources.scenes.language.questions import Question, ask
 from mmud.dataset.sources.scenes.language.wording import (
     ATTRIBUTE_WORDS,
-    NUMBERS,
     PLACE_FORMS,
     RELATION_FORMS,
     Wording,
@@ -84,24 +83,6 @@ def caption_turn(scene: Scene, stream: Stream) -> Turn:
 def background_turn(scene: Scene) -> Turn:
     """What is behind the objects: captions alone would say it too seldom to be learnt."""
     return Turn("Background?", f"A {scene.background.pattern} {scene.background.tint} background.")
-
-
-def count_turn(scene: Scene, stream: Stream) -> Turn | None:
-    """How many objects share an attribute or lie in a place, as a number alone.
-
-    "They are the red ring and …" begins with what must be counted before anything is named.
-    """
-    view = scene.view
-    if stream.chance(0.3):
-        place = stream.choice(REGIONS)
-        found = find(At(Kind(), place), view)
-        asked = PLACE_FORMS[place][0]
-    else:
-        attribute = stream.choice(ATTRIBUTES)
-        value = getattr(view[1 + stream.below(len(view.all))], attribute)
-        found = Kind(**{attribute: value}).find(view)
-        asked = plural(value) if attribute == "shape" else value
-    return None if found is None else Turn(f"How many {asked}?", sentence(NUMBERS[len(found)]))
 
 
 def question_turn(question: Question) -> Turn:

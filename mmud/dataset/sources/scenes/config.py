@@ -20,7 +20,7 @@ from mmud.dataset.sources.scenes.vocabulary import (
 from mmud.errors import MmudError, Place
 
 #: Raised by one whenever a change makes some scene come out different.
-WORLD_VERSION: Final = 1
+WORLD_VERSION: Final = 2
 
 _WORDS: Final[dict[str, tuple[str, ...]]] = {
     "shapes": SHAPES,

@@ -28,7 +28,7 @@ CASES = {
     "large": (preset("easy", seed=3, width=640, height=480), 5),
 }
 
-#: Made by the first version of this world. They change only together with WORLD_VERSION.
+#: Made by this version of the world. They change only together with WORLD_VERSION.
 STORED: dict[str, dict[str, str]] = json.loads((Path(__file__).parent / "scenes_hashes.json").read_text("utf-8"))
 
 

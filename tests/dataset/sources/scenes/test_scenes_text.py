@@ -73,7 +73,11 @@ def check_answer(scene: Scene, view: Reading, family: str, text: str, answer: st
         kind, _, value = wanted.word.partition("=")
         lead = rest.split(":")[0] if ":" in rest else rest
         if kind == "count":
-            assert f" {list(reader.NUMBERS)[int(value)]}" in lead, place
+            # The number comes after the objects; what is said before it must not hold one.
+            names, _, end = answer.lower().rpartition("<lcl-")
+            number = f" {list(reader.NUMBERS)[int(value)]}"
+            assert re.search(rf"{number}\b", end), place
+            assert not re.search(rf"{number}\b", names), place
         elif kind == "size":
             assert any(re.search(rf"\b{word}\b", lead) for word in questions.SIZE_WORDS[int(value)]), place
         else:

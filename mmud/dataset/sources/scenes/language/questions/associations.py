@@ -88,10 +88,10 @@ _COLOR: Final = (
     Template("I think of the colour of {thing}. Where do you see it?", "{thing} is {value}: {names}."),
 )
 _SHAPE: Final = (
-    Template("Which objects {does}?", "{they_are} {names}."),
-    Template("Judging by their outline, which objects {does}?", "{they_are} {names}."),
-    Template("Which of the shapes in the picture {does}?", "{they_are} {names}."),
-    Template("Find all objects that {does}.", "{they_are} {names}."),
+    Template("Which objects {does}?", "{names}."),
+    Template("Judging by their outline, which objects {does}?", "{names}."),
+    Template("Which of the shapes in the picture {does}?", "{names}."),
+    Template("Find all objects that {does}.", "{names}."),
 )
 _TEXTURE: Final = (
     Template("Which objects have a pattern like {thing}?", "{thing} is {value}: {names}."),

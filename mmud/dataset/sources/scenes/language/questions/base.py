@@ -68,7 +68,7 @@ class Context:
         ordered = tuple(left_to_right(self.view, targets))
         names = self.wording.tagged_list(ordered)
         one = len(ordered) == 1
-        words = fields | {"names": names, "be": "is" if one else "are", "they_are": "it is" if one else "they are"}
+        words = fields | {"names": names, "be": "is" if one else "are"}
         short = key if key is not None else ", ".join(usual_name(self.view, index) for index in ordered)
         return Question(
             family=self.family,

@@ -112,11 +112,12 @@ def region(context: Context) -> Question | None:
     return context.question(_REGION, found, place=context.wording.form(PLACE_FORMS[place]), kinds="objects")
 
 
+#: The objects come before their number: a model that says one word after the other counts best once it has named them.
 _COUNT: Final = (
-    Template("How many {kinds}{place} are there?", "There {be} {number}: {names}."),
-    Template("How many {kinds}{place} can you see?", "I see {number}: {names}."),
-    Template("What is the number of {kinds}{place}?", "That makes {number}: {names}."),
-    Template("Please count the {kinds}{place}.", "I count {number}: {names}."),
+    Template("How many {kinds}{place} are there?", "{names}: {number} in all."),
+    Template("How many {kinds}{place} can you see?", "{names}, so I see {number}."),
+    Template("What is the number of {kinds}{place}?", "{names}: that makes {number}."),
+    Template("Please count the {kinds}{place}.", "{names}: I count {number}."),
 )
 
 

@@ -15,7 +15,7 @@ from mmud.dataset.sources.scenes.vocabulary import ATTRIBUTES
 _SIDES: Final = ("left", "right", "above", "below", "larger", "smaller")
 _RELATION: Final = (
     Template("Which {kinds} are {relation} {anchor}?", "{names} {be}."),
-    Template("Name all {kinds} that are {relation} {anchor}.", "{they_are} {names}."),
+    Template("Name all {kinds} that are {relation} {anchor}.", "{names}."),
     Template("Looking at {anchor}, which {kinds} are {relation} it?", "{names} {be}."),
     Template("What {kinds} do you find {relation} {anchor}?", "I find {names}."),
 )

@@ -38,13 +38,13 @@ def same_attribute(context: Context) -> Question | None:
         return None
     value = context.wording.word(asked, getattr(context.view[index], asked))
     if asked == "shape":
-        templates = [Template(ask, "{they_are} {names}.") for ask, _ in _SAME]
+        templates = [Template(ask, "{names}.") for ask, _ in _SAME]
         return context.question(templates, found, attribute="shape", it=it)
     return context.question(_SAME, found, attribute=ATTRIBUTE_WORDS[asked], it=it, value=value)
 
 
 _UNIQUE: Final = (
-    Template("Which objects have a {attribute} that no other object has?", "{they_are} {names}."),
+    Template("Which objects have a {attribute} that no other object has?", "{names}."),
     Template("By {attribute}, which objects are one of a kind?", "{names} {be}."),
     Template("Which objects share their {attribute} with none of the others?", "{names} {be} alone in that."),
     Template("Whose {attribute} appears only once in the picture?", "That of {names}."),
@@ -98,12 +98,12 @@ def more_common(context: Context) -> Question | None:
 
 
 _NEITHER: Final = (
-    Template("Which objects are neither {one} nor {other}?", "{they_are} {names}."),
+    Template("Which objects are neither {one} nor {other}?", "{names}."),
     Template("Leave out all that is {one} or {other}. What remains?", "{names} {be} left."),
     Template("What would be left if everything {one} or {other} went away?", "{names} would be left."),
 )
 _BUT_NOT: Final = (
-    Template("Which {kinds} are not {one}?", "{they_are} {names}."),
+    Template("Which {kinds} are not {one}?", "{names}."),
     Template("Except for the {one} ones, which {kinds} are there?", "There {be} {names}."),
     Template("Take the {kinds} and drop those that are {one}. What remains?", "{names} {be} left."),
 )
