@@ -22,10 +22,10 @@ from mmud.annotations.instructions.instances import GENERATION_TAG
 from mmud.annotations.masks import Mask
 from mmud.baselines.base import Output
 from mmud.baselines.neural_tuning.features import pixels_of
-from mmud.baselines.neural_tuning.generating import generate, length_buckets
+from mmud.baselines.neural_tuning.generating import KeptStates, generate, length_buckets
 from mmud.baselines.neural_tuning.interfaces import ImageDecoder, ImageFeatures
 from mmud.baselines.neural_tuning.masks import binary_masks
-from mmud.baselines.neural_tuning.model import NeuralTuningModel
+from mmud.baselines.neural_tuning.model import NeuralTuningModel, tag_states
 from mmud.baselines.neural_tuning.options import NeuralTuningOptions
 from mmud.baselines.training.faults import memory_explained
 from mmud.images import Pixels
@@ -147,14 +147,17 @@ class Answerer:
         most = self._options.max_new_tokens
         limits = room if most is None else [min(one, most) for one in room]
         stop = int(model.tokenizer.eos_token_id)
-        said = generate(model, prompts, limits, stop, use_cache=self._options.use_cache)
+        cached = self._options.use_cache
+        # Captions have no masks and no images to be made from states.
+        kept = KeptStates() if cached and any(one.task is not Task.CAPTIONING for one in instances) else None
+        said = generate(model, prompts, limits, stop, use_cache=cached, kept=kept)
         answers = [Answer(tokens) for tokens in said]
         self._count(instances, said)
         for row, instance in enumerate(instances):
             if instance.task is Task.GENERATION and model.tags.image not in said[row]:
                 # An image is asked for, so one is made: the state after all that was said stands for the tag.
                 answers[row].tokens = [*said[row][: max(room[row] - 1, 0)], model.tags.image]
-        self._decode(samples, instances, features, answers)
+        self._decode(samples, instances, features, answers, kept)
         return answers
 
     def _count(self, instances: Sequence[TaskInstance], said: Sequence[Sequence[int]]) -> None:
@@ -173,8 +176,9 @@ class Answerer:
         instances: Sequence[TaskInstance],
         features: Sequence[ImageFeatures | None],
         answers: Sequence[Answer],
+        kept: KeptStates | None,
     ) -> None:
-        """Masks and features of what was said, by one pass over the whole of it."""
+        """Masks and features of what was said, from the states that were kept, else by one pass over the whole of it."""
         model = self._model
         rows = [
             row
@@ -189,7 +193,10 @@ class Answerer:
             [features[row] for row in rows],
             answers=[answers[row].tokens for row in rows],
         ).to(model.device)
-        objects, images = model.states_for_tags(whole)
+        if kept is not None and kept.reach(rows, [len(answers[row].tokens) for row in rows]):
+            objects, images = tag_states(whole, kept.laid_out(rows, whole))
+        else:
+            objects, images = model.states_for_tags(whole)
         drawn = model.decode_feature(images).float().cpu()
         for place, feature in zip(images.rows.tolist(), drawn, strict=True):
             answers[rows[place]].feature = feature

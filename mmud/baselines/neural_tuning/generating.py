@@ -7,6 +7,7 @@ never attended to. Answers therefore do not depend on the batch that they are ma
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -41,10 +42,62 @@ def length_buckets(items: Iterable[T], length: Callable[[T], int], batch: int, w
     yield from batches()
 
 
+class KeptStates:
+    """The language model's states as answers were made: what masks and images are read from without a second pass.
+
+    The state of a position is known once its token was read, and a tag is predicted by the position before it; so all that
+    decoders ask for is there. Kept are L layers of (rows, T, W), about half of what a key-value cache of as many heads takes.
+    """
+
+    def __init__(self) -> None:
+        self._lengths: list[int] = []
+        self._pieces: list[tuple[list[int], tuple[torch.Tensor, ...]]] = []
+
+    def begin(self, batch: Batch) -> None:
+        """Before the first states of a batch of prompts."""
+        self._lengths, self._pieces = batch.attention_mask.sum(1).tolist(), []
+
+    def add(self, rows: Sequence[int], states: Sequence[torch.Tensor]) -> None:
+        """States of these rows: of all of their prompts, and later of one token each."""
+        self._pieces.append((list(rows), tuple(states)))
+
+    def reach(self, rows: Sequence[int], lengths: Sequence[int]) -> bool:
+        """Whether the states are there that predict the tokens of answers of these lengths, which may not be what was said."""
+        read = Counter(row for those, _ in self._pieces for row in those)
+        return all(read[row] >= length for row, length in zip(rows, lengths, strict=True))
+
+    def laid_out(self, rows: Sequence[int], whole: Batch) -> tuple[torch.Tensor, ...]:
+        """L tensors (B, T, W) for a batch of prompts and answers, as a pass of the language model over it would give them.
+
+        Args:
+            rows: of the prompts, those that ``whole`` has, in its order.
+            whole: padded on the right. Positions that were never read are zero.
+        """
+        length = whole.attention_mask.shape[1]
+        begun, first = self._pieces[0]
+        laid = tuple(one.new_zeros(len(rows), length, one.shape[-1]) for one in first)
+        place_of = {row: place for place, row in enumerate(rows)}
+        for row, place in place_of.items():
+            end = self._lengths[row]
+            for states, prompt in zip(laid, first, strict=True):
+                states[place, :end] = prompt[begun.index(row), -end:]
+        for step, (those, pieces) in enumerate(self._pieces[1:]):
+            found = [
+                (place_of[row], self._lengths[row] + step, number)
+                for number, row in enumerate(those)
+                if row in place_of and self._lengths[row] + step < length
+            ]
+            if found:
+                places, positions, numbers = torch.tensor(found, device=laid[0].device).unbind(1)
+                for states, piece in zip(laid, pieces, strict=True):
+                    states[places, positions] = piece[numbers, -1]
+        return laid
+
+
 class _Decoding:
     """One batch in the making: which rows are left, what they said, and the cache of their keys and values."""
 
-    def __init__(self, model: TunedModel, batch: Batch, use_cache: bool) -> None:
+    def __init__(self, model: TunedModel, batch: Batch, use_cache: bool, kept: KeptStates | None) -> None:
         self.model: Any = model.language_model
         self._embed = self.model.get_input_embeddings()
         known = inspect.signature(self.model.forward).parameters
@@ -56,6 +109,9 @@ class _Decoding:
         self.positions = batch.position_ids
         self.cache: Any = None
         self.rows = list(range(len(batch)))
+        self._kept = kept
+        if kept is not None:
+            kept.begin(batch)
 
     def next_tokens(self) -> torch.Tensor:
         """The likeliest next token of each row that is left; shape (rows,)."""
@@ -65,11 +121,14 @@ class _Decoding:
             attention_mask=self.attention,
             past_key_values=self.cache,
             use_cache=self.use_cache,
+            output_hidden_states=self._kept is not None,
             return_dict=True,
             **positions,
             **self._keep_last,
         )
         self.cache = output.past_key_values if self.use_cache else None
+        if self._kept is not None:
+            self._kept.add(self.rows, output.hidden_states)
         tokens: torch.Tensor = output.logits[:, -1].argmax(-1)
         return tokens
 
@@ -99,7 +158,13 @@ class _Decoding:
 
 @torch.inference_mode()
 def generate(
-    model: TunedModel, batch: Batch, limits: Sequence[int], stop: int | Sequence[int], *, use_cache: bool = True
+    model: TunedModel,
+    batch: Batch,
+    limits: Sequence[int],
+    stop: int | Sequence[int],
+    *,
+    use_cache: bool = True,
+    kept: KeptStates | None = None,
 ) -> list[list[int]]:
     """Greedy answers to prompts.
 
@@ -109,6 +174,7 @@ def generate(
         limits: how many tokens each answer may have at most.
         stop: the token or tokens that end an answer.
         use_cache: False computes every prefix anew, as the published code would: many times slower, the same answers.
+        kept: takes the states up; with a cache alone.
 
     Returns:
         The tokens of each answer, without the one that ended it.
@@ -116,7 +182,7 @@ def generate(
     stops = {stop} if isinstance(stop, int) else set(stop)
     said: list[list[int]] = [[] for _ in range(len(batch))]
     most = list(limits)
-    decoding = _Decoding(model, batch, use_cache)
+    decoding = _Decoding(model, batch, use_cache, kept if use_cache else None)
     going = [row for row in decoding.rows if most[row] > 0]
     if len(going) < len(decoding.rows):
         decoding.keep(going)

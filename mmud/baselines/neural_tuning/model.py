@@ -168,7 +168,7 @@ class NeuralTuningModel(nn.Module):
 
     def states_for_tags(self, batch: Batch) -> tuple[TagStates, TagStates]:
         """States of every ``<LCL-k>`` and of every ``<GLB>``, by one pass."""
-        return _tag_states(batch, self._pass(batch, 1).hidden_states)
+        return tag_states(batch, self._pass(batch, 1).hidden_states)
 
     def decode_masks(self, states: TagStates, batch: Batch) -> torch.Tensor:
         """Logits (n, 2 or 1, height, width) of the tags' masks, at `mask_size`.
@@ -208,7 +208,7 @@ class NeuralTuningModel(nn.Module):
         entropy = functional.cross_entropy(
             logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
         )
-        objects, images = _tag_states(batch, output.hidden_states)
+        objects, images = tag_states(batch, output.hidden_states)
         none = torch.zeros(0, device=batch.input_ids.device)
         mask, feature = none, none
         if batch.masks is not None and len(objects):
@@ -315,7 +315,8 @@ class NeuralTuningModel(nn.Module):
         }
 
 
-def _tag_states(batch: Batch, hidden_states: Sequence[torch.Tensor]) -> tuple[TagStates, TagStates]:
+def tag_states(batch: Batch, hidden_states: Sequence[torch.Tensor]) -> tuple[TagStates, TagStates]:
+    """States of every ``<LCL-k>`` and of every ``<GLB>``, from all layers' states (B, T, W) of the batch."""
     states = tuple(hidden_states)
     objects = TagStates(
         states, batch.tag_rows, batch.tag_positions, batch.tag_numbers, batch.tag_spans, batch.tag_span_mask

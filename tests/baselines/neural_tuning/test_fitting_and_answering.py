@@ -330,7 +330,7 @@ def test_every_tag_that_is_said_becomes_one_mask(
     first = model.tags.first
     word = model.tokenizer("star", add_special_tokens=False)["input_ids"]
     said = [*word, first + 1, *word, first, *word, first + 1]
-    monkeypatch.setattr(answering, "generate", lambda model, batch, limits, stop, use_cache: [said] * len(batch))
+    monkeypatch.setattr(answering, "generate", lambda model, batch, *_, **__: [said] * len(batch))
     for task in (Task.REASONING_SEGMENTATION, Task.REFERRING_SEGMENTATION):
         inputs = DatasetInputs(scenes, "test").samples(task, images=True, labels=False)
         asked = [sample for _, sample in inputs][:3]

@@ -12,7 +12,8 @@ pytest.importorskip("transformers", reason="transformers is not installed")
 from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from mmud.baselines.neural_tuning.generating import generate, length_buckets  # noqa: E402
+from mmud.baselines.neural_tuning.generating import KeptStates, generate, length_buckets  # noqa: E402
+from mmud.images import decode_image  # noqa: E402
 from tests.baselines.neural_tuning import small_models as small  # noqa: E402
 
 NEVER = 10**6
@@ -87,3 +88,34 @@ def test_each_answer_ends_at_its_stop_or_its_limit(made: tuple[Any, list[Any]]) 
     for use_cache in (True, False):
         assert generate(model, batch, limits, stop, use_cache=use_cache) == expected
     assert generate(model, batch, [0] * len(pairs), stop) == [[]] * len(pairs)
+
+
+def test_states_are_kept_as_one_pass_over_the_whole_gives_them(made: tuple[Any, list[Any]]) -> None:
+    model, pairs = made
+    batch = prompts(model, pairs)
+    # Rows that say nothing, that are dropped on the way, and that go on to the end.
+    limits = [(5 * number) % 18 for number in range(len(pairs))]
+    kept = KeptStates()
+    said = generate(model, batch, limits, NEVER, kept=kept)
+    rows = [row for row in reversed(range(len(pairs))) if limits[row]]
+    assert 2 < len(rows) < len(pairs)
+    instances, samples = zip(*(pairs[row] for row in rows), strict=True)
+    images = [decode_image(sample.image_bytes()) for sample in samples]
+    features = [
+        model.image_features([image])[0] if instance.needs_image else None
+        for instance, image in zip(instances, images, strict=True)
+    ]
+    whole = model.collate(instances, features, answers=[said[row] for row in rows])
+    expected = model._pass(whole, 1).hidden_states
+    found = kept.laid_out(rows, whole)
+    assert kept.reach(rows, [len(said[row]) for row in rows])
+    # What is put behind the last token that was said would need its state.
+    longest = limits.index(max(limits))
+    assert not kept.reach(rows, [len(said[row]) + (row == longest) for row in rows])
+    assert len(found) == len(expected)
+    # Each position but the last one, whose token nobody read where the answer ended at its limit.
+    read = whole.attention_mask.bool()
+    for place, row in enumerate(rows):
+        read[place, int(batch.attention_mask[row].sum()) + len(said[row]) - 1] = False
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours[read], theirs[read], rtol=1e-4, atol=1e-4)
