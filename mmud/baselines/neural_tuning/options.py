@@ -38,8 +38,8 @@ class NeuralTuningOptions(Options):
         feature_weights: of the extractor: a folder or hub id.
         steps, minutes, epochs: how long to train: until the first of those given; the preset's epochs when none is.
         batch, accumulate: examples a step, and the pieces that it is computed in.
-        learning_rate: of all parts.
-        learning_rates: of parts, JSON: ``{"adapter": 0.001}``.
+        learning_rate: of all parts that the preset gives no rate of their own.
+        learning_rates: of parts, over the preset's, JSON: ``{"adapter": 0.001}``.
         warmup, weight_decay, precision, checkpointing: of training.
         task_shares: of a batch, JSON: referring, reasoning, captioning, generation.
         dimension, start_layer: of the adapter (the network's dimension).
@@ -112,7 +112,6 @@ def settings_of(options: NeuralTuningOptions, arm: Arm) -> NeuralTuningConfig:
         "training.batch_size": options.batch,
         "training.devices": None if options.batch is None else 1,
         "training.learning_rate": options.learning_rate,
-        "training.learning_rates": options.learning_rates or None,
         "training.warmup_steps": options.warmup,
         "training.weight_decay": options.weight_decay,
         "training.precision": options.precision,
@@ -122,12 +121,17 @@ def settings_of(options: NeuralTuningOptions, arm: Arm) -> NeuralTuningConfig:
     preset = NeuralTuningConfig.from_preset(options.preset)
     if arm != "stn":
         changes["adapter"], changes["adapter_options"] = arm, {}
+        # A preset's rate of the adapter is for the network that it has.
+        others = {name: rate for name, rate in preset.training.learning_rates.items() if name != "adapter"}
+        changes["training.learning_rates"] = others
     if arm == "lora" and options.rank is None and options.parameters is None and not options.adapter_options:
         # As many parameters as the network would have.
         network = {**preset.adapter_options, **_adapter_options(options, "stn")}
         changes["adapter_options"] = {"network": network}
     for name, value in _adapter_options(options, arm).items():
         changes[f"adapter_options.{name}"] = value
+    for name, rate in options.learning_rates.items():
+        changes[f"training.learning_rates.{name}"] = rate
     given = {name: value for name, value in changes.items() if value is not None}
     return preset.changed({**given, **options.changes})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
 
 from mmud.baselines.neural_tuning.config import PRESETS, NeuralTuningConfig
+from mmud.baselines.neural_tuning.options import Arm, NeuralTuningOptions, settings_of
 from mmud.baselines.neural_tuning.presets import describe_preset
 from mmud.errors import MmudError
 
@@ -138,3 +140,16 @@ def test_wrong_settings_are_named(tmp_path: Path) -> None:
             NeuralTuningConfig.load(path)
     with pytest.raises(MmudError, match="MM904"):
         NeuralTuningConfig.load(tmp_path / "nothing.json")
+
+
+def test_rates_of_parts_are_laid_over_the_presets() -> None:
+    def rates(arm: Arm, **options: Any) -> Mapping[str, float]:
+        return settings_of(NeuralTuningOptions(preset="scenes-tiny", **options), arm).training.learning_rates
+
+    own = rates("stn")
+    assert set(own) == {"adapter", "vision"}
+    assert rates("stn", learning_rates={"tokens": 0.5}) == {**own, "tokens": 0.5}
+    assert rates("stn", learning_rates={"adapter": 0.5}) == {**own, "adapter": 0.5}
+    # The network's rate says nothing about another adapter; that of the vision map is the same for all.
+    assert rates("lora") == rates("none") == {"vision": own["vision"]}
+    assert rates("lora", learning_rates={"adapter": 0.5}) == {"adapter": 0.5, "vision": own["vision"]}
