@@ -30,10 +30,13 @@ class Output:
     Attributes:
         prediction: for the task that was asked. In generation leave its ``image`` out: whoever writes the image names it.
         image: in generation, the image as the bytes of a PNG, JPEG, WebP or BMP file.
+        tags: how many tags were wanted and how many of them the answer held, from a baseline that says tags; they are summed into
+            ``system.tags_emitted`` of ``submission.json``.
     """
 
     prediction: Prediction
     image: bytes | None = None
+    tags: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,11 +42,19 @@ def merge_parts(parts: Sequence[Path], inputs: Inputs, folder: Path, *, force: b
     except MmudError:
         clear_predictions(folder)
         raise
-    rates = [about.get("system", {}).get("throughput", {}) for about in said]
+    systems = [about.get("system", {}) for about in said]
+    rates = [system.get("throughput", {}) for system in systems]
     for task_name in report.tasks:
         # Parts ran side by side: their rates add up.
         report.throughput[task_name] = float(f"{sum(rate.get(task_name, 0.0) for rate in rates):.4g}")
-    system = {**said[0]["system"], "throughput": report.throughput, "processes": len(parts)}
+    system = {**systems[0], "throughput": report.throughput, "processes": len(parts)}
+    counts = [system["tags_emitted"] for system in systems if "tags_emitted" in system]
+    if counts:
+        system["tags_emitted"] = {
+            task: {name: sum(one[task][name] for one in counts if task in one) for name in ("wanted", "emitted")}
+            for task in report.tasks
+            if any(task in one for one in counts)
+        }
     write_json(folder / SUBMISSION_NAME, {**said[0], "system": system, "prediction": plan})
     return report
 

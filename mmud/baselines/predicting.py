@@ -164,18 +164,22 @@ def _plan(baseline: Baseline, inputs: Inputs, request: Request, tasks: Sequence[
 
 
 class _State:
-    """``.predicting.json``: the plan, and the measured rates of tasks that are done."""
+    """``.predicting.json``: the plan, and of tasks that are done the measured rates and the tags that were wanted and said."""
 
     def __init__(self, folder: Path, plan: Mapping[str, Any]) -> None:
         self.file = folder / STATE_NAME
         self.plan = plan
         self.report = PredictReport(folder)
+        self.tags: dict[str, dict[str, int]] = {}
         if self.file.exists():
-            self.report.throughput.update(json.loads(self.file.read_bytes())["throughput"])
+            kept = json.loads(self.file.read_bytes())
+            self.report.throughput.update(kept["throughput"])
+            self.tags.update(kept.get("tags_emitted", {}))
         self.save()
 
     def save(self) -> None:
-        write_json(self.file, {"plan": self.plan, "throughput": self.report.throughput})
+        kept = {"plan": self.plan, "throughput": self.report.throughput, "tags_emitted": self.tags}
+        write_json(self.file, kept)
 
 
 def _begin(folder: Path, plan: Mapping[str, Any], force: bool, resume: bool) -> PredictReport | None:
@@ -284,6 +288,10 @@ def _predict_task(
             message = f"{baseline.name} left out {len(unanswered)} of {made} samples"
             raise MmudError(codes.ANSWERS_WRONG, message, Place(sample=next(iter(unanswered))))
         seconds = time.perf_counter() - start
+        if log.tags is not None:
+            # Before the log goes: a kill in between must not lose what was counted.
+            state.tags[task.value] = dict(zip(("wanted", "emitted"), log.tags, strict=True))
+            state.save()
         log.finish([sample for _, sample in order])
     if made:
         state.report.throughput[task.value] = float(f"{made / max(seconds, 1e-9):.4g}")
@@ -308,7 +316,7 @@ def _write(folder: Path, log: TaskLog, output: Output, task: Task, unanswered: d
         prediction = prediction.model_copy(update={"image": image})
     if task is Task.GENERATION and prediction.image is None and prediction.feature is None:
         raise MmudError(codes.ANSWERS_WRONG, "neither an image nor a feature", place)
-    log.append(prediction.to_row())
+    log.append(prediction.to_row(), output.tags)
 
 
 def _finish(folder: Path, baseline: Baseline, inputs: Inputs, request: Request, state: _State) -> None:
@@ -323,6 +331,7 @@ def _finish(folder: Path, baseline: Baseline, inputs: Inputs, request: Request, 
         "needs": list(about.needs),
         "reads_labels": baseline.reads_labels,
         "throughput": state.report.throughput,
+        "tags_emitted": state.tags or None,
         "versions": versions(),
         **(about.details or {}),
     }

@@ -1,4 +1,7 @@
-"""One task's predictions while they come in: a log of lines in any order, which ends as a file in the order of the split."""
+"""One task's predictions while they come in: a log of lines in any order, which ends as a file in the order of the split.
+
+A line may end in a tab and two numbers, the tags that were wanted and said: JSON has no raw tab, and the file leaves them out.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,9 @@ class TaskLog:
         folder: of the predictions. A log that is there already is read; a last line that was cut off is dropped.
         task: whose log it is.
 
+    Attributes:
+        tags: wanted and said in all lines; None where no line tells.
+
     Raises:
         MmudError: MM008 when the disk refuses.
     """
@@ -36,6 +42,7 @@ class TaskLog:
         self._target = folder / task_file(task)
         self.path = log_file(folder, task)
         self._lines: dict[str, tuple[int, int]] = {}
+        self.tags: tuple[int, int] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self._end = self._recover()
         # Unbuffered: what failed to reach the disk is not tried again behind our back when the log is closed.
@@ -48,10 +55,12 @@ class TaskLog:
         end = 0
         with open(self.path, "rb") as stream:
             for line in stream:
-                sample = _sample_of(line)
+                row, _, counted = line.removesuffix(b"\n").partition(b"\t")
+                sample = _sample_of(row) if line.endswith(b"\n") else None
                 if sample is None:
                     break
-                self._lines[sample] = (end, len(line))
+                self._lines[sample] = (end, len(row))
+                self._count(tuple(map(int, counted.split())))
                 end += len(line)
         os.truncate(self.path, end)
         return end
@@ -70,20 +79,31 @@ class TaskLog:
     def __len__(self) -> int:
         return len(self._lines)
 
-    def append(self, row: dict[str, Any]) -> None:
+    def _count(self, tags: tuple[int, ...]) -> None:
+        if tags:
+            wanted, said = self.tags or (0, 0)
+            self.tags = (wanted + tags[0], said + tags[1])
+
+    def append(self, row: dict[str, Any], tags: tuple[int, int] | None = None) -> None:
         """Add a line.
+
+        Args:
+            row: the prediction.
+            tags: how many were wanted and said.
 
         Raises:
             MmudError: MM008 when the disk refuses; what was added before stays.
         """
-        line = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+        text = json.dumps(row, ensure_ascii=False, allow_nan=False).encode("utf-8")
+        line = text + (b"" if tags is None else b"\t%d %d" % tags) + b"\n"
         try:
             written = 0
             while written < len(line):
                 written += self._stream.write(line[written:])
         except OSError as error:
             raise MmudError(codes.NOT_WRITABLE, f"cannot write: {error}", Place(file=str(self.path))) from error
-        self._lines[row["sample_id"]] = (self._end, len(line))
+        self._lines[row["sample_id"]] = (self._end, len(text))
+        self._count(tags or ())
         self._end += len(line)
 
     def finish(self, order: Sequence[str]) -> None:
@@ -92,16 +112,14 @@ class TaskLog:
             for sample in order:
                 start, length = self._lines[sample]
                 lines.seek(start)
-                out.write(lines.read(length))
+                out.write(lines.read(length) + b"\n")
         self.path.unlink()
 
 
-def _sample_of(line: bytes) -> str | None:
-    """The sample of a whole line; None for one that was cut off."""
-    if not line.endswith(b"\n"):
-        return None
+def _sample_of(row: bytes) -> str | None:
+    """The sample of a row; None for one that was cut off."""
     try:
-        sample = json.loads(line)["sample_id"]
+        sample = json.loads(row)["sample_id"]
     except (ValueError, KeyError, TypeError):
         return None
     return sample if isinstance(sample, str) else None

@@ -65,12 +65,20 @@ class Stumbling(Baseline):
             if sample.sample_id == self.leave_out:
                 continue
             self.asked.append(sample.sample_id)
-            output = Output(
-                Prediction(sample_id=sample.sample_id, task=Task.CAPTIONING, caption=sample.sample_id[::-1])
-            )
+            prediction = Prediction(sample_id=sample.sample_id, task=Task.CAPTIONING, caption=sample.sample_id[::-1])
+            output = Output(prediction, tags=(3, said_of(sample.sample_id)))
             yield output
             if sample.sample_id == self.twice:
                 yield output
+
+
+def said_of(sample_id: str) -> int:
+    """How many of three tags are said: 0 to 2."""
+    return int(sample_id[-1]) % 3
+
+
+def counted(folder: Path) -> Any:
+    return json.loads((folder / "submission.json").read_bytes())["system"]["tags_emitted"]
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -116,6 +124,9 @@ def test_what_was_said_before_a_failure_is_kept(scenes: Dataset, tmp_path: Path,
     assert len(first.asked) == after
     assert sorted(first.asked + second.asked) == sorted(ids(scenes))
     assert files_of(tmp_path / "p") == whole
+    said = sum(map(said_of, ids(scenes)))
+    assert said
+    assert counted(tmp_path / "p") == {"captioning": {"wanted": 3 * len(ids(scenes)), "emitted": said}}
 
 
 def test_a_log_cut_anywhere_is_gone_on_with(scenes: Dataset, tmp_path: Path) -> None:
@@ -236,6 +247,14 @@ def test_parts_join_into_the_same_files(scenes: Dataset, tmp_path: Path, of: int
     for wrong in (parts[:-1], [*parts, parts[0]]):
         with pytest.raises(MmudError, match="MM948"):
             merge_parts(wrong, inputs, tmp_path / "wrong")
+    others = [tmp_path / f"stumbling {index}" for index in range(1, of + 1)]
+    for index, part in enumerate(others, start=1):
+        predict_into(part, Stumbling(), inputs, Request(shard=Shard(index, of)))
+    merge_parts(others, inputs, tmp_path / "stumbling")
+    assert counted(tmp_path / "stumbling")["captioning"] == {
+        "wanted": 3 * len(ids(scenes)),
+        "emitted": sum(map(said_of, ids(scenes))),
+    }
     (parts[0] / "captioning.jsonl").unlink()
     with pytest.raises(MmudError, match="MM948.*captioning"):
         merge_parts(parts, inputs, tmp_path / "wrong")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -50,11 +49,13 @@ class Answer:
 
     Attributes:
         tokens: without the one that ends an answer.
+        tags: how many were wanted and said; None where nobody says how many there should be.
         masks: number of a tag -> its mask at the sample's size.
         feature: of the image to be drawn.
     """
 
     tokens: list[int]
+    tags: tuple[int, int] | None = None
     masks: dict[int, NDArray[np.bool_]] = field(default_factory=dict)
     feature: torch.Tensor | None = None
 
@@ -67,9 +68,6 @@ class Answerer:
         decoder: draws images; None gives features alone.
         options: batch size, phrasing, bounds.
         seed: of image decoders that draw at random; each sample has its own, whatever the batch.
-
-    Attributes:
-        wanted, emitted: task -> how many tags were asked for, and how many of them the answers held.
     """
 
     def __init__(
@@ -79,8 +77,6 @@ class Answerer:
         self._decoder = decoder
         self._options = options
         self._seed = seed
-        self.wanted: Counter[str] = Counter()
-        self.emitted: Counter[str] = Counter()
 
     def outputs(self, samples: Iterator[Sample], task: Task) -> Iterator[Output]:
         """One output a sample, in the order of lengths.
@@ -151,8 +147,9 @@ class Answerer:
         # Captions have no masks and no images to be made from states.
         kept = KeptStates() if cached and any(one.task is not Task.CAPTIONING for one in instances) else None
         said = generate(model, prompts, limits, stop, use_cache=cached, kept=kept)
-        answers = [Answer(tokens) for tokens in said]
-        self._count(instances, said)
+        answers = [
+            Answer(tokens, self._counted(instance, tokens)) for instance, tokens in zip(instances, said, strict=True)
+        ]
         for row, instance in enumerate(instances):
             if instance.task is Task.GENERATION and model.tags.image not in said[row]:
                 # An image is asked for, so one is made: the state after all that was said stands for the tag.
@@ -160,15 +157,12 @@ class Answerer:
         self._decode(samples, instances, features, answers, kept)
         return answers
 
-    def _count(self, instances: Sequence[TaskInstance], said: Sequence[Sequence[int]]) -> None:
-        for instance, tokens in zip(instances, said, strict=True):
-            numbers = {self._model.tags.number(token) for token in tokens}
-            if instance.task is Task.REFERRING_SEGMENTATION:
-                self.wanted[instance.task.value] += len(instance.wanted)
-                self.emitted[instance.task.value] += len(numbers & set(range(1, len(instance.wanted) + 1)))
-            elif instance.task is Task.GENERATION:
-                self.wanted[instance.task.value] += 1
-                self.emitted[instance.task.value] += 0 in numbers
+    def _counted(self, instance: TaskInstance, tokens: Sequence[int]) -> tuple[int, int] | None:
+        """The tags that were wanted, and how many of them were said."""
+        numbers = {self._model.tags.number(token) for token in tokens}
+        if instance.task is Task.REFERRING_SEGMENTATION:
+            return len(instance.wanted), len(numbers & set(range(1, len(instance.wanted) + 1)))
+        return (1, int(0 in numbers)) if instance.task is Task.GENERATION else None
 
     def _decode(
         self,
@@ -215,7 +209,9 @@ class Answerer:
     def _predictions(self, batch: Sequence[Asked], answers: Sequence[list[Answer]], task: Task) -> Iterator[Output]:
         images = self._images(batch, answers) if task is Task.GENERATION else [None] * len(batch)
         for asked, said, image in zip(batch, answers, images, strict=True):
-            yield Output(self._prediction(asked, said, task), image)
+            counted = [answer.tags for answer in said if answer.tags is not None]
+            tags_said = (sum(one for one, _ in counted), sum(one for _, one in counted)) if counted else None
+            yield Output(self._prediction(asked, said, task), image, tags_said)
 
     def _prediction(self, asked: Asked, said: Sequence[Answer], task: Task) -> Prediction:
         sample = asked.sample

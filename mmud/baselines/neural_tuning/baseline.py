@@ -112,11 +112,6 @@ class NeuralTuning(Baseline):
             "frozen_parts": fitted.parts.digests,
             "trainable_without_embeddings": report["trainable_without_embeddings"],
         }
-        if self._answerer is not None and self._answerer.wanted:
-            emitted = self._answerer.emitted
-            details["tags_emitted"] = {
-                task: {"wanted": count, "emitted": emitted[task]} for task, count in self._answerer.wanted.items()
-            }
         return Description(
             parameters=report["frozen_total"] + report["trainable_total"],
             trainable_parameters=report["trainable"],
