@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
+from mmud.errors import MmudError
 from mmud.files import cache_folder
 
 REQUIRED = ("numpy", "pandas", "pillow", "pyarrow", "pycocotools", "pydantic", "scipy", "typer")
@@ -114,6 +115,22 @@ def _machine() -> Iterator[Check]:
         yield Check("gpu", "ok" if count else "absent", torch.cuda.get_device_name(0) if count else "no CUDA device")
 
 
+def _weights() -> Iterator[Check]:
+    """The small backbones that come with the package, or those that a variable names."""
+    if not (_version("torch") and _version("transformers")):
+        return
+    from mmud.baselines.backbones.scenes_tiny import FOLDER_VARIABLE, weights_folder
+
+    try:
+        folder = weights_folder()
+    except MmudError as error:
+        remedy = f"unset {FOLDER_VARIABLE}, or install mmud anew"
+        yield Check("scenes-tiny", "broken", str(error.finding.place.file), remedy)
+        return
+    size = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+    yield Check("scenes-tiny", "ok", f"{size / 1e6:.1f} MB in {folder}")
+
+
 def examine() -> list[Check]:
     """Every check, in the order of the report."""
-    return [*_machine(), *_packages(), *_torchvision(), *_programs()]
+    return [*_machine(), *_packages(), *_weights(), *_torchvision(), *_programs()]

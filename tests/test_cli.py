@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,3 +125,26 @@ def test_the_public_face_is_there_and_lazy() -> None:
     assert set(mmud.__all__) <= set(dir(mmud))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = mmud.nothing
+
+
+def test_doctor_finds_the_small_backbones(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    pytest.importorskip("transformers", reason="transformers is not installed")
+
+    monkeypatch.setenv("MMUD_DOCTOR_JSON", "1")
+
+    def found() -> tuple[int, dict[str, Any]]:
+        code = run(["doctor"])
+        checks = json.loads(capsys.readouterr().out)["checks"]
+        return code, next(check for check in checks if check["name"] == "scenes-tiny")
+
+    code, check = found()
+    assert (code, check["state"]) == (0, "ok")
+    assert "MB in" in check["seen"]
+    monkeypatch.setenv("MMUD_SCENES_TINY", str(tmp_path / "nowhere"))
+    code, check = found()
+    assert (code, check["state"]) == (4, "broken")
+    assert check["seen"] == str(tmp_path / "nowhere")
+    assert "MMUD_SCENES_TINY" in check["remedy"]
