@@ -332,8 +332,6 @@ def _scenes_tiny() -> dict[str, Any]:
         "training": {
             "optimiser": "adamw",
             "learning_rate": 2e-3,
-            # The network starts at zero behind a norm, and needs larger steps than the heads; the vision map comes pretrained.
-            "learning_rates": {"adapter": 1e-2, "vision": 5e-4},
             "weight_decay": 0.01,
             "warmup_steps": 50,
             "gradient_clip_by": "norm",
