@@ -104,7 +104,7 @@ QUICK = Plan(
     predicting={"max_new_tokens": 90},
     aims=False,
 )
-DEFAULT = Plan("default", "some seven minutes", 2000, SPLIT, 700, 16, training={"valid_limit": 32, "validations": 4})
+DEFAULT = Plan("default", "some seven minutes", 2000, SPLIT, 750, 16, training={"valid_limit": 32, "validations": 4})
 FULL = Plan("full", "about an hour", 4000, SPLIT, 2400, 16, tuple(ARMS), training={"valid_limit": 64, "validations": 8})
 
 
