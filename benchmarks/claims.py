@@ -7,7 +7,8 @@
 
 Each block says first how long it will take. Results are kept in OUT as they come: the same command goes on where it was
 interrupted, or where `--minutes` ended it (exit code 3). Each block ends with OUT/BLOCK.md and OUT/BLOCK.json. Two processes may
-work on different blocks, or on the arms neural-tuning and lora (--arms), in one folder. docs/claims.md says what is measured.
+work on efficiency and ablations, or on the arms neural-tuning and lora (--arms), in one folder; throughput without --model trains
+the model that ablations begin with, and so works alone. docs/claims.md says what is measured.
 """
 
 from __future__ import annotations
@@ -172,6 +173,7 @@ def throughput_block(options: argparse.Namespace, harness: Harness, runs: Runs) 
         folder = runs.folder / "runs" / runs.key(run)
         if not (folder / MODEL_FOLDER).is_dir():
             runs.announce("throughput: a model to measure", [run], 0, 0)
+            runs.check_time()
         harness.fitted(run, folder)
     info = load_run(folder)[1]
     settings = NeuralTuningOptions(**{**info.options, "device": harness.settings.get("device", "auto")})
@@ -192,6 +194,7 @@ def throughput_block(options: argparse.Namespace, harness: Harness, runs: Runs) 
     )
     comparison = throughput.Comparison(fitted.model, decoder, inputs, settings, options.samples)
     for task in missing:
+        runs.check_time()
         kept.add(comparison.timing(task, options.repeats))
         say(f"  {task.value}: {kept.timings[task.value].ratio:.1f} times")
     timings = [kept.timings[task.value] for task in Task]

@@ -170,8 +170,7 @@ class Runs:
         found = self.known(run, split)
         if found is not None:
             return found
-        if self._end is not None and time.monotonic() > self._end:
-            raise OutOfTime
+        self.check_time()
         new = self._is_new(run)
         found = self._measure(run, split, self.folder / "runs" / self.key(run), self.samples)
         self._keep(run, split, self.samples, found)
@@ -182,6 +181,15 @@ class Runs:
             left = f"; about {clock(self._waiting * sum(self._took) / len(self._took))} left"
         self.say(f"  {run.text()} on {split}: {found.score:.4f}; {found.seconds:.0f} s{left}")
         return found
+
+    def check_time(self) -> None:
+        """Before anything that takes long.
+
+        Raises:
+            OutOfTime: when the minutes are over.
+        """
+        if self._end is not None and time.monotonic() > self._end:
+            raise OutOfTime
 
     def only_known(self) -> Runs:
         """The same results, to which nothing is added: asking for another one raises `OutOfTime`."""
@@ -225,7 +233,8 @@ class Runs:
         found = self._known.get((self.key(run), VALID, CALIBRATION_SAMPLES))
         if found is None:
             self.say("A few steps first, to tell how long it will take (and the frozen features of all images).")
-            folder = self.folder / "runs" / self.key(run)
+            # Another process may be at the same: each has a folder of its own, which is removed.
+            folder = self.folder / "runs" / f"{self.key(run)}-{os.getpid()}"
             found = self._measure(run, VALID, folder, CALIBRATION_SAMPLES)
             self._keep(run, VALID, CALIBRATION_SAMPLES, found)
             shutil.rmtree(folder, ignore_errors=True)
@@ -276,9 +285,9 @@ class Harness:
 
         return len(decoder_layers(self._parts.language_model))
 
-    def length(self, samples: int | None) -> int:
-        """How many samples of the test split are predicted."""
-        length = self.dataset.length(TEST)
+    def length(self, samples: int | None, split: str = TEST) -> int:
+        """How many samples of a split are predicted."""
+        length = self.dataset.length(split)
         return length if samples is None else min(length, samples)
 
     def context(self) -> dict[str, Any]:
@@ -341,7 +350,7 @@ class Harness:
             said["parameters"]["trainable"],
             seconds=round(time.perf_counter() - begun, 1),
             step_seconds=said["seconds"] / max(said["steps"], 1),
-            sample_seconds=predicting / self.length(limit),
+            sample_seconds=predicting / self.length(limit, split),
             tags=system.get("tags_emitted", {}),
         )
 

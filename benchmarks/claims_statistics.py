@@ -211,4 +211,5 @@ def target_scores(without: float, arms: Sequence[Sequence[Cell]], shares: Sequen
         share -> score; empty where the weaker arm never beats ``without``.
     """
     weaker = min(max(cell.mean for cell in arm) for arm in arms)
-    return {share: without + share * (weaker - without) for share in shares} if weaker > without else {}
+    # Rounding must not put the last of them above what was reached.
+    return {share: min(without + share * (weaker - without), weaker) for share in shares} if weaker > without else {}

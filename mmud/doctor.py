@@ -119,13 +119,17 @@ def _weights() -> Iterator[Check]:
     """The small backbones that come with the package, or those that a variable names."""
     if not (_version("torch") and _version("transformers")):
         return
-    from mmud.baselines.backbones.scenes_tiny import FOLDER_VARIABLE, weights_folder
+    from mmud.baselines.backbones.scenes_tiny import FOLDER_VARIABLE, lacking, weights_folder
 
+    remedy = f"unset {FOLDER_VARIABLE}, or install mmud anew"
     try:
         folder = weights_folder()
     except MmudError as error:
-        remedy = f"unset {FOLDER_VARIABLE}, or install mmud anew"
         yield Check("scenes-tiny", "broken", str(error.finding.place.file), remedy)
+        return
+    missing = lacking(folder)
+    if missing:
+        yield Check("scenes-tiny", "broken", f"{folder} lacks {', '.join(missing)}", remedy)
         return
     size = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
     yield Check("scenes-tiny", "ok", f"{size / 1e6:.1f} MB in {folder}")

@@ -148,3 +148,7 @@ def test_doctor_finds_the_small_backbones(
     assert (code, check["state"]) == (4, "broken")
     assert check["seen"] == str(tmp_path / "nowhere")
     assert "MMUD_SCENES_TINY" in check["remedy"]
+    (tmp_path / "nowhere" / "language_model").mkdir(parents=True)
+    code, check = found()
+    assert (code, check["state"]) == (4, "broken")
+    assert "lacks language_model, vision_tower" in check["seen"]

@@ -15,7 +15,10 @@ from mmud.demo.emission import counted, share_of, wilson
 from mmud.demo.outcome import Figure, outcome
 from mmud.demo.plan import DEFAULT, FULL, QUICK, SYSTEMS, Places
 from mmud.demo.scoring import Scored
+from mmud.errors import MmudError
 from mmud.records import MaskedObject, PredictedMask, Prediction, Sample, Task
+
+REVIEW = "annotation/filtered.review.jsonl"
 
 
 @pytest.mark.parametrize(("right", "cases"), [(0, 32), (32, 32), (31, 32), (295, 300), (1, 2)])
@@ -94,33 +97,56 @@ def test_another_plan_removes_what_does_not_fit(tmp_path: Path) -> None:
     def fill() -> None:
         for name in (*OF_DATASET, *OF_SYSTEMS):
             (tmp_path / name).parent.mkdir(exist_ok=True)
-            if "." in name:
+            if "." in name.rpartition("/")[2]:
                 (tmp_path / name).write_text("{}")
             else:
                 (tmp_path / name).mkdir(exist_ok=True)
 
     def there() -> set[str]:
-        return {path.name for path in tmp_path.iterdir()} & {*OF_DATASET, *OF_SYSTEMS, "mine.txt"}
+        return {name for name in (*OF_DATASET, *OF_SYSTEMS, "mine.txt", REVIEW) if (tmp_path / name).exists()}
 
     said: list[str] = []
     (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / "annotation").mkdir()
+    # What `mmud review` keeps of a person's decisions on the demo's labels.
+    (tmp_path / REVIEW).write_text("{}")
     settle(tmp_path, QUICK.dataset_settings(0), None, said.append)
     fill()
     settle(tmp_path, QUICK.dataset_settings(0), None, said.append)
-    assert there() == {*OF_DATASET, *OF_SYSTEMS, "mine.txt"}
+    assert there() == {*OF_DATASET, *OF_SYSTEMS, "mine.txt", REVIEW}
     assert not said
     settle(tmp_path, QUICK.dataset_settings(0), {"options": QUICK.training_options()}, said.append)
-    assert there() == {*OF_DATASET, "mine.txt"}
+    assert there() == {*OF_DATASET, "mine.txt", REVIEW}
     fill()
     settle(tmp_path, DEFAULT.dataset_settings(0), {"options": QUICK.training_options()}, said.append)
-    assert there() == {"mine.txt"}
+    assert there() == {"mine.txt", REVIEW}
     assert len(said) == 2
     # A demo of a version that left no plan is another one.
     fill()
     (tmp_path / "demo-plan.json").unlink()
     (tmp_path / "demo.json").write_text(json.dumps({}))
     settle(tmp_path, DEFAULT.dataset_settings(0), None, said.append)
-    assert there() == {"mine.txt"}
+    assert there() == {"mine.txt", REVIEW}
+
+
+def test_a_folder_that_no_demo_made_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with pytest.raises(MmudError, match=r"MM003.*run, and no demo made"):
+        settle(tmp_path, QUICK.dataset_settings(0), None, print)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_training_is_not_removed_where_it_cannot_be_made_again(tmp_path: Path) -> None:
+    both = {"options": FULL.training_options(), "arms": ["neural-tuning", "lora"]}
+    settle(tmp_path, FULL.dataset_settings(0), both, print)
+    (tmp_path / "run").mkdir()
+    for less in (None, {**both, "arms": ["neural-tuning"]}):
+        with pytest.raises(MmudError, match=r"MM003.*lora.*no peft"):
+            settle(tmp_path, FULL.dataset_settings(0), less, print, "no peft")
+    assert (tmp_path / "run").exists()
+    # Another demo, which somebody asked for, is another matter.
+    settle(tmp_path, DEFAULT.dataset_settings(0), {**both, "arms": ["neural-tuning"]}, print)
+    assert not (tmp_path / "run").exists()
 
 
 def test_plans_name_what_exists(tmp_path: Path) -> None:

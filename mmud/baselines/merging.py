@@ -48,15 +48,23 @@ def merge_parts(parts: Sequence[Path], inputs: Inputs, folder: Path, *, force: b
         # Parts ran side by side: their rates add up.
         report.throughput[task_name] = float(f"{sum(rate.get(task_name, 0.0) for rate in rates):.4g}")
     system = {**systems[0], "throughput": report.throughput, "processes": len(parts)}
-    counts = [system["tags_emitted"] for system in systems if "tags_emitted" in system]
-    if counts:
-        system["tags_emitted"] = {
-            task: {name: sum(one[task][name] for one in counts if task in one) for name in ("wanted", "emitted")}
-            for task in report.tasks
-            if any(task in one for one in counts)
-        }
+    counts = {task: _tags_of(parts, systems, task) for task in report.tasks}
+    told = {task: count for task, count in counts.items() if count is not None}
+    # Not those of the first part alone.
+    system.pop("tags_emitted", None)
+    if told:
+        system["tags_emitted"] = told
     write_json(folder / SUBMISSION_NAME, {**said[0], "system": system, "prediction": plan})
     return report
+
+
+def _tags_of(parts: Sequence[Path], systems: Sequence[dict[str, Any]], task: str) -> dict[str, int] | None:
+    """The tags of a task that were wanted and said; None where a part with answers to it does not tell."""
+    answered = [system for part, system in zip(parts, systems, strict=True) if (part / task_file(Task(task))).exists()]
+    counts = [system.get("tags_emitted", {}).get(task) for system in answered]
+    if not all(counts):
+        return None
+    return {name: sum(count[name] for count in counts) for name in ("wanted", "emitted")}
 
 
 def _submission(part: Path) -> dict[str, Any]:

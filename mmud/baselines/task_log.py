@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,8 @@ from mmud.errors import MmudError, Place
 from mmud.evaluators.predictions import task_file
 from mmud.files import atomic_write
 from mmud.records import Task
+
+_TAGS = re.compile(rb"(\d+ \d+)?")
 
 
 def log_file(folder: Path, task: Task) -> Path:
@@ -32,7 +35,7 @@ class TaskLog:
         task: whose log it is.
 
     Attributes:
-        tags: wanted and said in all lines; None where no line tells.
+        tags: wanted and said in all lines; None where some line does not tell.
 
     Raises:
         MmudError: MM008 when the disk refuses.
@@ -42,7 +45,7 @@ class TaskLog:
         self._target = folder / task_file(task)
         self.path = log_file(folder, task)
         self._lines: dict[str, tuple[int, int]] = {}
-        self.tags: tuple[int, int] | None = None
+        self._counted: list[int] = [0, 0, 0]
         folder.mkdir(parents=True, exist_ok=True)
         self._end = self._recover()
         # Unbuffered: what failed to reach the disk is not tried again behind our back when the log is closed.
@@ -56,7 +59,7 @@ class TaskLog:
         with open(self.path, "rb") as stream:
             for line in stream:
                 row, _, counted = line.removesuffix(b"\n").partition(b"\t")
-                sample = _sample_of(row) if line.endswith(b"\n") else None
+                sample = _sample_of(row) if line.endswith(b"\n") and _TAGS.fullmatch(counted) else None
                 if sample is None:
                     break
                 self._lines[sample] = (end, len(row))
@@ -81,8 +84,12 @@ class TaskLog:
 
     def _count(self, tags: tuple[int, ...]) -> None:
         if tags:
-            wanted, said = self.tags or (0, 0)
-            self.tags = (wanted + tags[0], said + tags[1])
+            self._counted = [old + new for old, new in zip(self._counted, (1, *tags), strict=True)]
+
+    @property
+    def tags(self) -> tuple[int, int] | None:
+        lines, wanted, said = self._counted
+        return (wanted, said) if lines and lines == len(self._lines) else None
 
     def append(self, row: dict[str, Any], tags: tuple[int, int] | None = None) -> None:
         """Add a line.

@@ -104,7 +104,7 @@ def run_demo(
     arms = () if left_out else arms_of(plan, say)
     places = Places(folder, FALLBACK if left_out else arms[0])
     settings = None if left_out else training_settings(plan, arms)
-    settle(folder, plan.dataset_settings(seed), settings, say)
+    settle(folder, plan.dataset_settings(seed), settings, say, left_out or "peft is not installed")
     if not left_out:
         say(f"The {plan.name} demo takes {plan.takes} on two cores. Interrupted, it goes on when it is run again.")
     steps = _Steps(7 + max(len(arms), 1), say)

@@ -18,6 +18,8 @@ from mmud.files import write_json
 REVIEWER = "stand-in"
 FOLDER = "annotation"
 REPORT_NAME = "annotation.json"
+PARTS = ("drafts", "linked", "filtered", "reviewed", f"{REVIEWER}.review.jsonl", REPORT_NAME)
+"""All that lies in the folder, a person's own journal aside."""
 
 
 def annotate_demo(dataset: Dataset, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmud import codes
 from mmud.dataset.store import Dataset
+from mmud.demo.annotating import FOLDER as ANNOTATION
+from mmud.demo.annotating import PARTS as ANNOTATION_PARTS
 from mmud.demo.plan import PRESET, Plan
+from mmud.errors import MmudError, Place
 from mmud.files import write_json
 
 Say = Callable[[str], None]
@@ -22,15 +26,19 @@ OF_SYSTEMS = (
     "run",
     "scores",
     "systems",
+    "demo.json",
     "features.npz",
     "gallery.html",
     "leaderboard.html",
     "scores.json",
 )
-OF_DATASET = ("annotation", "coco", "dataset", "validation.json")
+OF_DATASET = (*(f"{ANNOTATION}/{name}" for name in ANNOTATION_PARTS), "coco", "dataset", "validation.json")
+"""Not ``annotation`` whole: a person's review of the demo's labels is kept there."""
 
 
-def settle(folder: Path, dataset: dict[str, Any], training: dict[str, Any] | None, say: Say) -> None:
+def settle(
+    folder: Path, dataset: dict[str, Any], training: dict[str, Any] | None, say: Say, left_out: str = ""
+) -> None:
     """Make the folder ready: what an earlier demo made by other settings goes, what fits stays.
 
     Args:
@@ -38,15 +46,22 @@ def settle(folder: Path, dataset: dict[str, Any], training: dict[str, Any] | Non
         dataset: settings of the dataset.
         training: settings of the training, weights included; None where nothing can be trained.
         say: told what is removed.
+        left_out: why fewer arms are trained than the plan has.
+
+    Raises:
+        MmudError: MM003 when the folder holds what no demo made, or a training that could not be made again here.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     file = folder / PLAN_NAME
     wanted = {"dataset": dataset, "training": training}
     if file.exists():
         earlier = json.loads(file.read_bytes())
+        _refuse_loss(folder, earlier, wanted, left_out)
     else:
         # A demo that an older version finished has no plan.
-        earlier = {"dataset": None, "training": None} if (folder / "demo.json").exists() else wanted
+        finished = (folder / "demo.json").exists()
+        _refuse_others(folder, finished)
+        earlier = {"dataset": None, "training": None} if finished else wanted
+    folder.mkdir(parents=True, exist_ok=True)
     gone: tuple[str, ...] = ()
     if earlier["dataset"] != dataset:
         gone = OF_DATASET + OF_SYSTEMS
@@ -61,6 +76,26 @@ def settle(folder: Path, dataset: dict[str, Any], training: dict[str, Any] | Non
         else:
             path.unlink(missing_ok=True)
     write_json(file, wanted)
+
+
+def _refuse_others(folder: Path, finished: bool) -> None:
+    """No demo was begun here: what has the names of its parts is somebody else's."""
+    found = [name for name in OF_DATASET + OF_SYSTEMS if (folder / name).exists()]
+    if found and not finished:
+        message = f"{folder} holds {', '.join(found[:3])}, and no demo made them"
+        hint = "Name an empty folder: mmud demo -o FOLDER"
+        raise MmudError(codes.OUTPUT_EXISTS, message, Place(file=str(folder / found[0])), hint)
+
+
+def _refuse_loss(folder: Path, earlier: Mapping[str, Any], wanted: Mapping[str, Any], left_out: str) -> None:
+    """The same demo where less can be trained: an hour's training is not removed for that."""
+    had, has = (set((plan["training"] or {}).get("arms", ())) for plan in (earlier, wanted))
+    if earlier["dataset"] == wanted["dataset"] and had - has:
+        message = (
+            f"{folder} holds a training of {', '.join(sorted(had - has))}, which cannot be trained here: {left_out}"
+        )
+        hint = "Name another folder, or make it possible: mmud demo says how at its end."
+        raise MmudError(codes.OUTPUT_EXISTS, message, Place(file=str(folder)), hint)
 
 
 def build_dataset(folder: Path, plan: Plan, seed: int, say: Say) -> Dataset:

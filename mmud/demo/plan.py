@@ -90,7 +90,10 @@ class Plan:
 
     def dataset_settings(self, seed: int) -> dict[str, Any]:
         """What makes two demos' datasets the same."""
-        return {"samples": self.samples, "preset": PRESET, "split": dict(self.split), "seed": seed}
+        from mmud.dataset.sources.scenes.config import WORLD_VERSION
+
+        settings = {"samples": self.samples, "preset": PRESET, "split": dict(self.split), "seed": seed}
+        return {**settings, "world_version": WORLD_VERSION}
 
 
 QUICK = Plan(

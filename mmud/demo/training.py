@@ -32,8 +32,7 @@ def why_left_out() -> str | None:
         folder = parts.weights_folder()
     except MmudError as error:
         return f"{error.message} ({error.code.id}). {adding}"
-    wanted = (parts.LANGUAGE_MODEL, parts.VISION_TOWER, parts.IMAGE_DECODER, parts.VISION_MAP)
-    lacking = [name for name in wanted if not (folder / name / parts.WEIGHTS_NAME).is_file()]
+    lacking = parts.lacking(folder)
     return f"{folder} lacks {', '.join(lacking)}. {adding}" if lacking else None
 
 
@@ -46,13 +45,21 @@ def arms_of(plan: Plan, say: Say) -> tuple[str, ...]:
 
 
 def training_settings(plan: Plan, arms: tuple[str, ...]) -> dict[str, Any]:
-    """What makes two trainings the same: options, arms, and the frozen weights."""
+    """What makes two trainings the same: options and the preset that they change, arms, and the frozen weights."""
     from mmud.baselines.backbones.scenes_tiny import weights_folder
+    from mmud.baselines.neural_tuning.options import NeuralTuningOptions, settings_of
 
     folder = weights_folder()
     weights = {path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(folder.glob("*/*.safetensors"))}
     options = plan.training_options()
-    return {"options": options, "predicting": dict(plan.predicting), "arms": list(arms), "weights": weights}
+    preset = settings_of(NeuralTuningOptions(preset=options["preset"]), "stn").model_dump(mode="json")
+    return {
+        "options": options,
+        "preset": preset,
+        "predicting": dict(plan.predicting),
+        "arms": list(arms),
+        "weights": weights,
+    }
 
 
 def train(name: str, run: Path, dataset: Dataset, plan: Plan, seed: int, say: Say, progress: ProgressFactory) -> None:

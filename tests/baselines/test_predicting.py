@@ -139,6 +139,14 @@ def test_a_log_cut_anywhere_is_gone_on_with(scenes: Dataset, tmp_path: Path) -> 
         log.write_bytes(kept[:length])
         with TaskLog(tmp_path / "p", Task.CAPTIONING) as opened:
             assert len(opened) == kept[:length].count(b"\n")
+    # Counts that were spoilt are a line that was cut off; lines without counts tell nothing of the whole.
+    log.write_bytes(kept[:-2] + b"\x00\n")
+    with TaskLog(tmp_path / "p", Task.CAPTIONING) as opened:
+        assert (len(opened), opened.tags is None) == (2, False)
+    first, others = kept.split(b"\n", 1)
+    log.write_bytes(first.partition(b"\t")[0] + b"\n" + others)
+    with TaskLog(tmp_path / "p", Task.CAPTIONING) as opened:
+        assert (len(opened), opened.tags) == (3, None)
     log.write_bytes(kept[:-7] + b"\xff\xfe")
     write_predictions(tmp_path / "p", scenes, Stumbling())
     assert files_of(tmp_path / "p") == whole

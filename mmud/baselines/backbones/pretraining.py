@@ -13,6 +13,7 @@ vision_map         to translate patches for the language model       both, froze
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ from mmud.baselines.training.schedule import Budget
 from mmud.baselines.training.tensor_files import Tensors, write_tensors
 from mmud.baselines.training.trainer import Trainer, TrainingConfig, make_optimiser
 from mmud.errors import MmudError, Place
-from mmud.files import write_json
+from mmud.files import sha256_of, write_json
 
 STAGES: Final = ("language_model", "vision_tower", "image_decoder", "vision_map")
 GATE_SCENES: Final = 100
@@ -153,6 +154,7 @@ def pretrain(
         count, hidden_rate, rate = RECIPE[stage]
         count = (steps or {}).get(stage, count)
         made = _MAKERS[stage](folder, tokenizer, seed, count)
+        _begin(folder, stage, seed, note)
         config = TrainingConfig(
             Budget(steps=count),
             {"": rate} if hidden_rate is None else {"rest": rate, HIDDEN: hidden_rate},
@@ -189,6 +191,21 @@ def _read_report(folder: Path) -> dict[str, Any]:
     path = folder / scenes_tiny.REPORT_NAME
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found
+
+
+def _begin(folder: Path, stage: str, seed: int, note: Callable[[str], None]) -> None:
+    """Keep what the stage learns from beside its checkpoints; those of another seed or of other frozen parts are removed.
+
+    More steps than before are gone on with.
+    """
+    work = folder / "training" / stage
+    weights = [folder / part / scenes_tiny.WEIGHTS_NAME for part in _FROZEN[stage]]
+    wanted = {"seed": seed, "frozen": {path.parent.name: sha256_of(path) for path in weights}}
+    file = work / "request.json"
+    if file.exists() and json.loads(file.read_bytes()) != wanted:
+        note(f"{stage}: what was learnt with another seed or from other parts is begun anew.")
+        shutil.rmtree(work)
+    write_json(file, wanted)
 
 
 def _needed(folder: Path, part: str) -> Path:
@@ -322,6 +339,12 @@ _MAKERS: Final[Mapping[str, Callable[[Path, Any, int, int], Stage]]] = {
     "vision_tower": _vision,
     "image_decoder": _images,
     "vision_map": _map,
+}
+_FROZEN: Final[Mapping[str, tuple[str, ...]]] = {
+    "language_model": (),
+    "vision_tower": (),
+    "image_decoder": (scenes_tiny.VISION_TOWER,),
+    "vision_map": (scenes_tiny.VISION_TOWER, scenes_tiny.LANGUAGE_MODEL),
 }
 _SAVERS: Final[Mapping[str, Callable[[Stage, Path, Any], dict[str, Any]]]] = {
     "language_model": _save_language,

@@ -46,6 +46,12 @@ def weights_folder() -> Path:
     return folder
 
 
+def lacking(folder: Path) -> list[str]:
+    """The parts of which the folder has no weights."""
+    parts = (LANGUAGE_MODEL, VISION_TOWER, IMAGE_DECODER, VISION_MAP)
+    return [name for name in parts if not (folder / name / WEIGHTS_NAME).is_file()]
+
+
 def load_encoder(folder: Path) -> Any:
     """The vision encoder of a folder of parts, as a model of transformers."""
     from transformers import CLIPVisionModel

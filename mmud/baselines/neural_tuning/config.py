@@ -176,7 +176,7 @@ class TrainingConfig(_Section):
 
     optimiser: Literal["adam", "adamw"] = "adam"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
-    learning_rates: dict[str, float] = Field(default_factory=dict)
+    learning_rates: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default_factory=dict)
     betas: tuple[Share, Share] = (0.9, 0.95)
     weight_decay: Weight = 0.1
     warmup_steps: Annotated[int, Field(ge=0)] = 200

@@ -68,7 +68,8 @@ class TagStates:
     """Where the tags of a batch are, and the language model's states there.
 
     Attributes:
-        hidden_states: L tensors of shape (B, T, W); the last is what the head reads.
+        hidden_states: L tensors of shape (B, T, W); the last is what the head reads. In predicting they hold states up to the
+            position that predicts the row's last tag, and nothing to be relied on behind it: read by `at` and `span_at`.
         rows: of each tag its sequence; shape (n,).
         positions: of each tag the position that predicts it; shape (n,).
         numbers: k of ``<LCL-k>``, 0 of ``<GLB>``; shape (n,).

@@ -26,6 +26,7 @@ def _read_json(value: Any) -> Any:
 
 Json = BeforeValidator(_read_json)
 Share = Annotated[float, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class NeuralTuningOptions(Options):
@@ -70,7 +71,7 @@ class NeuralTuningOptions(Options):
     batch: int | None = Field(default=None, ge=1)
     accumulate: int | None = Field(default=None, ge=1)
     learning_rate: float | None = Field(default=None, gt=0)
-    learning_rates: Annotated[dict[str, float], Json] = Field(default_factory=dict)
+    learning_rates: Annotated[dict[str, Rate], Json] = Field(default_factory=dict)
     warmup: int | None = Field(default=None, ge=0)
     weight_decay: float | None = Field(default=None, ge=0)
     precision: Literal["fp32", "bf16"] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
+
+from safetensors.torch import load_file, save_file  # noqa: E402
 
 from mmud.baselines.backbones import pretraining, scenes_tiny  # noqa: E402
 from mmud.baselines.backbones.world import tiny_world  # noqa: E402
@@ -83,6 +86,30 @@ def test_a_stage_that_comes_too_early_is_refused(tmp_path):
     with pytest.raises(MmudError) as caught:
         pretraining.pretrain(tmp_path, ["image_decoder"], steps={"image_decoder": 1})
     assert caught.value.code.id == "MM930"
+
+
+def test_a_stage_is_begun_anew_where_its_seed_or_its_frozen_parts_are_others(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretraining, "GATE_SCENES", 20)
+    parts = tmp_path / "parts"
+    shutil.copytree(folder, parts)
+    said = []
+
+    def again(seed=0):
+        said.clear()
+        pretraining.pretrain(parts, ["vision_map"], steps={"vision_map": 2}, seed=seed, note=said.append)
+        return (parts / scenes_tiny.VISION_MAP / scenes_tiny.WEIGHTS_NAME).read_bytes()
+
+    kept = again()
+    assert not any("begun anew" in text for text in said)
+    assert again(seed=1) != kept
+    assert any("begun anew" in text for text in said)
+    assert again() == kept
+    language = parts / scenes_tiny.LANGUAGE_MODEL / scenes_tiny.WEIGHTS_NAME
+    tensors = load_file(language)
+    tensors["model.norm.weight"] += 0.5
+    save_file(tensors, language, {"format": "pt"})
+    assert again() != kept
+    assert any("begun anew" in text for text in said)
 
 
 def test_weights_of_another_image_decoder_are_refused(tmp_path):

@@ -426,6 +426,9 @@ def test_backbones_that_are_not_there_or_do_not_fit(
     assert fit(language_model=narrow["language_model"]).code.id == "MM910"
     assert fit(device="nonsense").code.id == "MM922"
     assert fit(learning_rates={"tail": 1.0}).code.id == "MM905"
+    for rate in (-0.001, 0.0, float("nan")):
+        # A negative rate of a part would climb the loss without a word.
+        assert fit(learning_rates={"adapter": rate}).exit_code == 2
     arguments = [
         f"--set={name}={json.dumps(value) if isinstance(value, dict) else value}" for name, value in options.items()
     ]

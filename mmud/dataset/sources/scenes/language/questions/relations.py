@@ -110,7 +110,7 @@ _BETWEEN: Final = (
     Template("What is between {one} and {other}?", "{names} {be} between them."),
     Template("Which objects stand in the gap from {one} to {other}?", "{names} {be} in the gap."),
     Template("A line runs from {one} to {other}. What lies on it?", "{names} {be} on the line."),
-    Template("What would you meet on the way from {one} to {other}?", "On the way {be} {names}."),
+    Template("What would you meet on the way from {one} to {other}?", "{names} {be} on the way."),
 )
 
 

@@ -104,7 +104,7 @@ _NEITHER: Final = (
 )
 _BUT_NOT: Final = (
     Template("Which {kinds} are not {one}?", "{names}."),
-    Template("Except for the {one} ones, which {kinds} are there?", "There {be} {names}."),
+    Template("Except for the {one} ones, which {kinds} are there?", "{names} {be} there."),
     Template("Take the {kinds} and drop those that are {one}. What remains?", "{names} {be} left."),
 )
 
