@@ -339,7 +339,7 @@ def _scenes_tiny() -> dict[str, Any]:
             "epochs": 1,
             "precision": "fp32",
             "gradient_checkpointing": False,
-            "task_shares": [0.14, 0.22, 0.3, 0.34],
+            "task_shares": [0.15, 0.25, 0.25, 0.35],
         },
     }
 
