@@ -19,7 +19,7 @@ from mmud.evaluators.predictions import task_file
 from mmud.files import atomic_write
 from mmud.records import Task
 
-_TAGS = re.compile(rb"(\d+ \d+)?")
+_TAGS = re.compile(rb"(?:(\d+) (\d+))?")
 
 
 def log_file(folder: Path, task: Task) -> Path:
@@ -45,7 +45,7 @@ class TaskLog:
         self._target = folder / task_file(task)
         self.path = log_file(folder, task)
         self._lines: dict[str, tuple[int, int]] = {}
-        self._counted: list[int] = [0, 0, 0]
+        self._tags: dict[str, tuple[int, int]] = {}
         folder.mkdir(parents=True, exist_ok=True)
         self._end = self._recover()
         # Unbuffered: what failed to reach the disk is not tried again behind our back when the log is closed.
@@ -59,11 +59,13 @@ class TaskLog:
         with open(self.path, "rb") as stream:
             for line in stream:
                 row, _, counted = line.removesuffix(b"\n").partition(b"\t")
-                sample = _sample_of(row) if line.endswith(b"\n") and _TAGS.fullmatch(counted) else None
-                if sample is None:
+                found = _TAGS.fullmatch(counted) if line.endswith(b"\n") else None
+                sample = _sample_of(row)
+                if found is None or sample is None:
                     break
                 self._lines[sample] = (end, len(row))
-                self._count(tuple(map(int, counted.split())))
+                if counted:
+                    self._tags[sample] = (int(found[1]), int(found[2]))
                 end += len(line)
         os.truncate(self.path, end)
         return end
@@ -82,14 +84,11 @@ class TaskLog:
     def __len__(self) -> int:
         return len(self._lines)
 
-    def _count(self, tags: tuple[int, ...]) -> None:
-        if tags:
-            self._counted = [old + new for old, new in zip(self._counted, (1, *tags), strict=True)]
-
     @property
     def tags(self) -> tuple[int, int] | None:
-        lines, wanted, said = self._counted
-        return (wanted, said) if lines and lines == len(self._lines) else None
+        if not self._tags or len(self._tags) < len(self._lines):
+            return None
+        return sum(wanted for wanted, _ in self._tags.values()), sum(said for _, said in self._tags.values())
 
     def append(self, row: dict[str, Any], tags: tuple[int, int] | None = None) -> None:
         """Add a line.
@@ -110,7 +109,8 @@ class TaskLog:
         except OSError as error:
             raise MmudError(codes.NOT_WRITABLE, f"cannot write: {error}", Place(file=str(self.path))) from error
         self._lines[row["sample_id"]] = (self._end, len(text))
-        self._count(tags or ())
+        if tags is not None:
+            self._tags[row["sample_id"]] = tags
         self._end += len(line)
 
     def finish(self, order: Sequence[str]) -> None:

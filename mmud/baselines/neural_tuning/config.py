@@ -20,6 +20,7 @@ from mmud.files import write_json
 
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -176,7 +177,7 @@ class TrainingConfig(_Section):
 
     optimiser: Literal["adam", "adamw"] = "adam"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
-    learning_rates: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default_factory=dict)
+    learning_rates: dict[str, Rate] = Field(default_factory=dict)
     betas: tuple[Share, Share] = (0.9, 0.95)
     weight_decay: Weight = 0.1
     warmup_steps: Annotated[int, Field(ge=0)] = 200

@@ -78,9 +78,9 @@ class KeptStates:
         laid = tuple(one.new_zeros(len(rows), length, one.shape[-1]) for one in first)
         place_of = {row: place for place, row in enumerate(rows)}
         for row, place in place_of.items():
-            end = self._lengths[row]
+            end, number = self._lengths[row], begun.index(row)
             for states, prompt in zip(laid, first, strict=True):
-                states[place, :end] = prompt[begun.index(row), -end:]
+                states[place, :end] = prompt[number, -end:]
         for step, (those, pieces) in enumerate(self._pieces[1:]):
             found = [
                 (place_of[row], self._lengths[row] + step, number)

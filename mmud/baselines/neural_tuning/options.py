@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from mmud.baselines.base import Options
-from mmud.baselines.neural_tuning.config import NeuralTuningConfig
+from mmud.baselines.neural_tuning.config import NeuralTuningConfig, Rate
 
 Arm = Literal["stn", "lora", "none", "full"]
 
@@ -26,7 +26,6 @@ def _read_json(value: Any) -> Any:
 
 Json = BeforeValidator(_read_json)
 Share = Annotated[float, Field(ge=0)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class NeuralTuningOptions(Options):
