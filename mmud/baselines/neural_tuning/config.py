@@ -132,7 +132,7 @@ class GlobalDecoderConfig(_Section):
 
     Attributes:
         head: "mlp", the paper's, from the state of one token; "queries": learned queries over all words of the prompt; "words":
-            each word of the prompt adds to the feature.
+            each part of the feature looks for its words.
         hidden: of the MLP (hidden, 3 x hidden, hidden), and the width that the other two work at.
         queries, heads: of the second head.
         slots, window: of the third: of how many parts a feature is, and how many words around it a word sees in a convolution.

@@ -327,20 +327,24 @@ def test_the_global_decoder_s_heads() -> None:
         GlobalDecoder(SIZES, GlobalDecoderConfig(hidden=9))
 
 
-def test_words_add_to_the_parts_that_their_gates_open() -> None:
-    """By hand: with one gate open and a value that is its own index, a part holds it once for every word."""
+def test_parts_are_the_mean_of_the_words_that_they_look_for() -> None:
+    """By hand: a part that finds every word alike holds the value that all of them have, one that finds none holds zeros."""
     states = tag_states()
     decoder = GlobalDecoder(SIZES, GlobalDecoderConfig(head="words", hidden=8, feature_size=11, slots=3))
     head = decoder.head
     with torch.no_grad():
-        for layer in (head.gate, head.value):
+        for layer in (head.score, head.value):
             layer.weight.zero_()
-        head.gate.bias.copy_(torch.tensor([-100.0, 100.0, -100.0, 100.0]))
+        head.score.bias.copy_(torch.tensor([-100.0, 100.0, -100.0, 100.0]))
         head.value.bias.copy_(torch.arange(5.0))
-    words = states.span_mask.sum(1, keepdim=True)
     # Three parts of three numbers, and two that are left.
-    expected = torch.tensor([[0, 0, 0, 0, 1, 2, 0, 0, 0, 3, 4]]) * words
+    expected = torch.tensor([[0, 0, 0, 0, 1, 2, 0, 0, 0, 3, 4]]).expand(len(states), -1)
     assert torch.allclose(decoder(states), expected.float())
+    with torch.no_grad():
+        # As likely as "none": n of n + 1 shares are the words'.
+        head.score.bias[1] = head.none[1]
+    words = states.span_mask.sum(1, keepdim=True)
+    assert torch.allclose(decoder(states)[:, 3:6], torch.arange(3.0) * words / (words + 1))
     for wrong in ({"window": 4}, {"slots": 12}):
         with pytest.raises(MmudError, match="MM905"):
             GlobalDecoder(SIZES, GlobalDecoderConfig(head="words", hidden=8, feature_size=11, **wrong))
