@@ -15,7 +15,7 @@ REMOTE_FAILED = declare(
 REMOTE_REFUSED = declare(
     "MM951",
     "remote model refused",
-    "Check endpoint, model and key. `mmud predict … --set on_refusal=empty` answers single refused samples with nothing.",
+    "Check endpoint, model and key. With `mmud predict`, --set on_refusal=empty answers what is refused with nothing.",
     "The endpoint said that the request itself is wrong: no such model, a wrong key, or content that it will not answer. Trying "
     "again would not help.",
     exit_code=ExitCode.REMOTE,

@@ -156,6 +156,7 @@ def fit(options: NeuralTuningOptions, arm: Arm, name: str, dataset: Dataset, run
         "accumulate": accumulate,
         "validation_examples": 0 if validation is None else len(validation),
     }
+    _require_same_start(run.folder / TRAIN_NAME, facts)
     write_json(run.folder / TRAIN_NAME, facts | {"status": "running"})
     trainer = Trainer(learner, source, settings, run.folder, validate=validation, progress=run.progress, note=run.note)
     report = trainer.run()
@@ -302,6 +303,26 @@ def _facts(
         "examples": {task: len(positions) for task, positions in index.positions.items()},
         "instances": index.report.to_dict(),
     }
+
+
+def _require_same_start(file: Path, facts: Mapping[str, Any]) -> None:
+    """A training is gone on with by the settings and around the frozen parts that it began with, whatever a preset says by then.
+
+    Raises:
+        MmudError: MM943 naming what differs.
+    """
+    if not file.exists():
+        return
+    earlier, now = _read_object(file), json.loads(json.dumps(facts))
+    differs = [
+        f"{section} {name}"
+        for section in ("config", "digests")
+        for name, value in now[section].items()
+        if earlier.get(section, {}).get(name) != value
+    ]
+    if differs:
+        message = f"what was begun here differs from now in {', '.join(differs)}"
+        raise MmudError(baseline_codes.OTHER_REQUEST, message, Place(file=str(file.parent.parent)))
 
 
 def _outcome(report: TrainingReport, model: NeuralTuningModel, budget: Budget) -> dict[str, Any]:

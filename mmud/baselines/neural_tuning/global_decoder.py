@@ -101,7 +101,7 @@ class QueryHead(nn.Module):
 
 
 class WordsHead(nn.Module):
-    """Each part of the feature looks for its words among those before ``<GLB>``, and is the mean of their values. Not in the paper.
+    """Each part of the feature looks for its words before ``<GLB>``, and is the mean of their values. Not in the paper.
 
     ::
 
@@ -109,10 +109,10 @@ class WordsHead(nn.Module):
         feature part k = sum over words of softmax over words and "none" (score_k(x)) * value(x) + bias
 
     A feature that lists what is where has a part for each place: the score finds the words of the place, "none" says that nothing
-    is there, and a few thousand captions are enough. The first layer is the words' own embeddings: what distinguishes one word from
-    another is a small share of a frozen language model's later states, and a mix of all layers, as the other heads read it, taught
-    this one nothing. A sum over words with a sigmoid each, in place of the mean, starts as loud as the caption is long: the first
-    steps then close all gates for good, at a rate of .005 always.
+    is there, and a few thousand captions are enough. The first layer is the words' own embeddings: what distinguishes one word
+    from another is a small share of a frozen language model's later states, and a mix of all layers, as the other heads read it,
+    taught this one nothing. A sum over words with a sigmoid each, in place of the mean, starts as loud as the caption is long:
+    the first steps then close the sigmoids, at a rate of .005 for good.
 
     Args:
         sizes: what it has to fit.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from mmud.annotations.masks import Mask  # noqa: E402
 from mmud.baselines.base import SilentBar  # noqa: E402
 from mmud.baselines.inputs import DatasetInputs  # noqa: E402
 from mmud.baselines.neural_tuning import backbones as backbones_module  # noqa: E402
+from mmud.baselines.neural_tuning import config as config_module  # noqa: E402
+from mmud.baselines.neural_tuning import fitting as fitting_module  # noqa: E402
 from mmud.baselines.neural_tuning.baseline import NeuralTuning  # noqa: E402
 from mmud.baselines.neural_tuning.examples import Examples, ExampleSource, Learner, index_examples  # noqa: E402
 from mmud.baselines.neural_tuning.interfaces import ImageDecoder  # noqa: E402
@@ -151,6 +154,29 @@ def test_interrupted_and_gone_on_with_ends_in_the_same_weights(
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert json.loads((tmp_path / "run/model/train.json").read_bytes())["resumed_from"] == 4
+
+
+def test_going_on_takes_neither_a_changed_preset_nor_other_frozen_parts(
+    tmp_path: Path, scenes: Dataset, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = FitRequest("neural-tuning", {**options, "save_minutes": 0}, seed=3)
+    with pytest.raises(Interrupted):
+        fit_into(tmp_path / "run", scenes, request, progress=interrupted_after(5))
+    before = config_module.PRESETS["default"]
+    monkeypatch.setitem(config_module.PRESETS, "default", lambda: {**before(), "loss": {"feature": 2.5}})
+    with pytest.raises(MmudError, match=r"MM943.*config loss"):
+        fit_into(tmp_path / "run", scenes, request)
+    monkeypatch.undo()
+    monkeypatch.setattr(fitting_module, "load_parts", other_tower)
+    with pytest.raises(MmudError, match=r"MM943.*digests vision_tower"):
+        fit_into(tmp_path / "run", scenes, request)
+    monkeypatch.undo()
+    assert fit_into(tmp_path / "run", scenes, request).status == "done"
+
+
+def other_tower(*settings: Any, **more: Any) -> Any:
+    parts = backbones_module.load_parts(*settings, **more)
+    return dataclasses.replace(parts, digests={**parts.digests, "vision_tower": "0" * 64})
 
 
 def test_features_are_computed_once_and_change_nothing(
