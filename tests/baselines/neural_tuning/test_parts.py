@@ -416,3 +416,39 @@ def test_masks_come_back_at_the_image_s_size(classes: int) -> None:
     (large,) = binary_masks(logits, (64, 96))
     assert large.shape == (64, 96)
     assert np.array_equal(large, np.repeat(np.repeat(truth, 2, 0), 3, 1))
+
+
+def test_parts_learn_to_look_for_their_words_at_a_high_rate() -> None:
+    """Sentences of 100 words: "place colour shape" for some of four places, among words that say nothing.
+
+    The feature lists colour and shape of each place, so that what is to be learnt is known. A sum of sigmoids over words, as the
+    head once was, learns this at .002 and stays at the mean feature at .01: its sigmoids close in the first steps, for good.
+    """
+    generator = torch.Generator().manual_seed(5)
+    places, colours, shapes, width, length, size = 4, 5, 5, 32, 100, 64
+    embedding = torch.randn(places + colours + shapes + 20, width, generator=generator)
+    ids = torch.randint(places + colours + shapes, len(embedding), (size, length), generator=generator)
+    target = torch.zeros(size, places, colours + shapes)
+    for row in range(size):
+        for place in range(places):
+            if torch.rand(1, generator=generator) < 0.7:
+                colour, shape = torch.randint(colours, (2,), generator=generator)
+                start = 25 * place + int(torch.randint(20, (1,), generator=generator))
+                ids[row, start : start + 3] = torch.tensor([place, places + colour, places + colours + shape])
+                target[row, place, colour] = target[row, place, colours + shape] = 1.0
+    feature = target.flatten(1) - target.flatten(1).mean(0)
+    torch.manual_seed(0)
+    config = GlobalDecoderConfig(head="words", hidden=48, feature_size=feature.shape[1], slots=places)
+    decoder = GlobalDecoder(Sizes(width, 2, (24,), (8, 8), (64, 64)), config)
+    optimiser = torch.optim.AdamW(decoder.parameters(), lr=0.01)
+    spans, mask = torch.arange(length).expand(16, -1), torch.ones(16, length, dtype=torch.bool)
+    rows = torch.arange(16)
+    for step in range(160):
+        chosen = torch.arange(16 * step, 16 * (step + 1)) % size
+        states = embedding[ids[chosen]]
+        found = decoder(TagStates((states, states), rows, rows, rows, spans, mask))
+        loss = (found - feature[chosen]).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert loss.item() < 0.3 * feature.var().item()
