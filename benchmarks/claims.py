@@ -183,7 +183,9 @@ def throughput_block(options: argparse.Namespace, harness: Harness, runs: Runs) 
     inputs = DatasetInputs(harness.dataset, "test")
     count = harness.length(options.samples)
     key = {"weights": info.description["weights"], "samples": count, "repeats": options.repeats, "device": str(device)}
-    kept = throughput.Kept(options.output / "throughput.jsonl", {**key, "context": runs.context})
+    # Unlike a score, a time is the code's: one of other sources is measured again.
+    key |= {"context": runs.context, "sources": throughput.digest_of_sources()}
+    kept = throughput.Kept(options.output / "throughput.jsonl", key)
     missing = [task for task in Task if task.value not in kept.timings]
     probe = throughput.Comparison(fitted.model, decoder, inputs, settings, 2)
     few = [probe.timing(task, 1) for task in missing]

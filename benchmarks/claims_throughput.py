@@ -7,6 +7,8 @@ a GPU. The ways take turns, and the least of their times counts.
 from __future__ import annotations
 
 import gc
+import hashlib
+import inspect
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,6 +36,7 @@ from mmud.baselines.neural_tuning.model import NeuralTuningModel
 from mmud.baselines.neural_tuning.options import NeuralTuningOptions
 from mmud.baselines.neural_tuning.presets import CLIP_VIT_L_14, LLAMA_2_7B, numbered_tokenizer
 from mmud.baselines.neural_tuning.vision import TransformersTower
+from mmud.files import sha256_of
 from mmud.records import Sample, Task
 
 CLAIM, AIM = 2.1, 10.0
@@ -192,6 +195,13 @@ def _require_same_feature(ours: Sequence[float] | None, theirs: Any, name: str) 
     gap = float(np.abs(np.asarray(ours) - theirs).max() / max(np.abs(theirs).max(), 1e-12))
     if gap > FEATURE_GAP:
         raise Different(f"generation, {name}: features differ by {gap:.1e} of the largest number")
+
+
+def digest_of_sources() -> str:
+    """SHA-256 of the sources that are timed: the baselines, and this folder's port of the published way."""
+    package = Path(inspect.getfile(Answerer)).parents[1]
+    files = [*package.rglob("*.py"), Path(inspect.getfile(PublishedWay)), Path(__file__)]
+    return hashlib.sha256("".join(sha256_of(file) for file in sorted(files)).encode()).hexdigest()
 
 
 class Kept:
