@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from mmud.annotations import tags
-from mmud.annotations.instructions import TaskInstance, task_instances
+from mmud.annotations.instructions import TaskInstance
 from mmud.annotations.instructions.instances import GENERATION_TAG
 from mmud.baselines.neural_tuning.features import pixels_of
 from mmud.baselines.neural_tuning.interfaces import ImageDecoder, ImageFeatures
@@ -96,20 +96,12 @@ class PublishedWay:
     @torch.inference_mode()
     def answer(self, sample: Sample, task: Task) -> Said:
         """All that a prediction holds."""
-        model, text = self.model, self.model.config.text
+        model = self.model
         found = Said()
         features: ImageFeatures | None = None
         if task is not Task.GENERATION:
             features = model.image_features([pixels_of(sample)])[0]
-        instances = task_instances(
-            sample,
-            task,
-            tag_limit=text.tag_limit,
-            naming=text.naming,
-            places=text.tags,
-            with_answer=False,
-            purpose=self.phrasing,
-        )
+        instances = model.wording.instances(sample, task, with_answer=False, purpose=self.phrasing)
         for instance in instances:
             tokens = self.generated(instance, features)
             found.tokens += len(tokens)

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from mmud.annotations.instructions.instances import InstanceReport, TaskInstance, task_instances
-from mmud.annotations.instructions.templates import Templates, load_templates
+from mmud.annotations.instructions.templates import Purpose, Templates, load_templates
 
-__all__ = ["InstanceReport", "TaskInstance", "Templates", "load_templates", "task_instances"]
+__all__ = ["InstanceReport", "Purpose", "TaskInstance", "Templates", "load_templates", "task_instances"]

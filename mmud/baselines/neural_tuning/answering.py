@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mmud.annotations import tags
-from mmud.annotations.instructions import TaskInstance, task_instances
+from mmud.annotations.instructions import TaskInstance
 from mmud.annotations.instructions.instances import GENERATION_TAG
 from mmud.annotations.masks import Mask
 from mmud.baselines.base import Output
@@ -96,16 +96,8 @@ class Answerer:
         return torch.autocast(self._model.device.type, dtype=torch.bfloat16)
 
     def _asked(self, sample: Sample, task: Task) -> Asked:
-        text = self._model.config.text
-        instances = task_instances(
-            sample,
-            task,
-            tag_limit=text.tag_limit,
-            naming=text.naming,
-            places=text.tags,
-            with_answer=False,
-            purpose=self._options.phrasing,
-        )
+        purpose = self._options.phrasing
+        instances = self._model.wording.instances(sample, task, with_answer=False, purpose=purpose)
         lengths = [self._model.wording.lengths(instance)[0] for instance in instances]
         return Asked(sample, instances, max(lengths, default=0))
 

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from mmud.annotations.instructions.instances import TaskInstance
+from mmud.annotations.instructions import InstanceReport, Purpose, TaskInstance, task_instances
 from mmud.baselines.neural_tuning import codes
 from mmud.baselines.neural_tuning.config import TextConfig
 from mmud.baselines.neural_tuning.interfaces import Batch, ImageFeatures
 from mmud.baselines.neural_tuning.tokens import TagTokens
 from mmud.errors import MmudError, Place
-from mmud.records import Task
+from mmud.records import Sample, Task
 
 IGNORED = -100
 """The label of what is not to be predicted, as in torch's cross-entropy."""
 
 
 class Wording:
-    """An instance's texts as token ids.
+    """What a sample is asked and what is to be said, as the settings have it, and as token ids.
 
     Args:
         tokenizer: with the tags.
@@ -37,6 +38,29 @@ class Wording:
         starts = tokenizer("a")["input_ids"]
         # Some tokenizers have a begin token that they never write.
         self._begin = [begin] if begin is not None and starts[:1] == [begin] else []
+
+    def instances(
+        self,
+        sample: Sample,
+        task: Task,
+        *,
+        rng: random.Random | None = None,
+        with_answer: bool = True,
+        purpose: Purpose = "train",
+        report: InstanceReport | None = None,
+    ) -> list[TaskInstance]:
+        """`task_instances` by the settings; with plain templates ``rng`` draws nothing."""
+        return task_instances(
+            sample,
+            task,
+            tag_limit=self.config.tag_limit,
+            rng=None if self.config.templates == "plain" else rng,
+            naming=self.config.naming,
+            places=self.config.tags,
+            with_answer=with_answer,
+            purpose=purpose,
+            report=report,
+        )
 
     def begin(self) -> list[int]:
         """What stands at the begin of every text; empty where a chat template writes it itself."""

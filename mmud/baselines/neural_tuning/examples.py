@@ -14,17 +14,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from mmud.annotations.instructions import InstanceReport, TaskInstance, task_instances
+from mmud.annotations.instructions import InstanceReport, TaskInstance
 from mmud.baselines import codes as baseline_codes
 from mmud.baselines.base import ProgressFactory, silent
-from mmud.baselines.neural_tuning.config import NeuralTuningConfig, TextConfig
+from mmud.baselines.neural_tuning.config import NeuralTuningConfig
 from mmud.baselines.neural_tuning.interfaces import Batch, ImageFeatures
 from mmud.baselines.neural_tuning.masks import mask_targets
 from mmud.baselines.neural_tuning.model import NeuralTuningModel
 from mmud.baselines.training.order import Draw, Order
 from mmud.dataset.store import Dataset
 from mmud.errors import MmudError
-from mmud.records import Sample, Task
+from mmud.records import Task
 
 _SAMPLES_KEPT = 64
 
@@ -133,7 +133,7 @@ def index_examples(
             if position >= length:
                 break
             for task in Task:
-                made = _instances(sample, task, text, None, index.report)
+                made = model.wording.instances(sample, task, report=index.report)
                 if any(_fits(model, instance) for instance in made):
                     index.positions[task.value].append(position)
                 elif made:
@@ -145,20 +145,6 @@ def index_examples(
             baseline_codes.NOTHING_TO_FIT, f"{split} has nothing to learn from: {why or 'it has no samples'}"
         )
     return index
-
-
-def _instances(
-    sample: Sample, task: Task, text: TextConfig, rng: random.Random | None, report: InstanceReport | None = None
-) -> list[TaskInstance]:
-    return task_instances(
-        sample,
-        task,
-        tag_limit=text.tag_limit,
-        rng=None if text.templates == "plain" else rng,
-        naming=text.naming,
-        places=text.tags,
-        report=report,
-    )
 
 
 _SPECIAL_TOKENS = 32
@@ -207,14 +193,14 @@ class Examples:
         task = Task(draw.kind)
         position = self._index.positions[task.value][draw.index]
         rng = random.Random(f"{seed} {task.value} {draw.number}")
-        made = _instances(self._sample(position), task, self._model.config.text, rng)
+        made = self._model.wording.instances(self._sample(position), task, rng=rng)
         fitting = [instance for instance in made if _fits(self._model, instance)]
         # A drawn phrasing may be longer than the plain one, which is known to fit.
         return rng.choice(fitting or self.plain(task, position)), position
 
     def plain(self, task: Task, position: int) -> list[TaskInstance]:
         """The instances of a sample in the plainest words."""
-        made = _instances(self._sample(position), task, self._model.config.text, None)
+        made = self._model.wording.instances(self._sample(position), task)
         return [instance for instance in made if _fits(self._model, instance)]
 
     def collated(self, chosen: Sequence[tuple[TaskInstance, int]]) -> Batch:
