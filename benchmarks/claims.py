@@ -27,7 +27,7 @@ one_thread()
 
 import claims_ablations as ablations  # noqa: E402
 import claims_efficiency as efficiency  # noqa: E402
-from claims_runs import Harness, NoComparison, OutOfTime, Run, Runs, clock  # noqa: E402
+from claims_runs import Harness, NoComparison, OutOfTime, Run, Runs, clock, digest_of_sources  # noqa: E402
 
 UNFINISHED = 3
 
@@ -183,8 +183,10 @@ def throughput_block(options: argparse.Namespace, harness: Harness, runs: Runs) 
     inputs = DatasetInputs(harness.dataset, "test")
     count = harness.length(options.samples)
     key = {"weights": info.description["weights"], "samples": count, "repeats": options.repeats, "device": str(device)}
-    # Unlike a score, a time is the code's: one of other sources is measured again.
-    key |= {"context": runs.context, "sources": throughput.digest_of_sources()}
+    key |= {
+        "context": runs.context,
+        "ways": digest_of_sources(Path(__file__).parent, ("published_way.py", "claims_throughput.py")),
+    }
     kept = throughput.Kept(options.output / "throughput.jsonl", key)
     missing = [task for task in Task if task.value not in kept.timings]
     probe = throughput.Comparison(fitted.model, decoder, inputs, settings, 2)

@@ -31,6 +31,10 @@ BUDGET = ("steps", "batch", "warmup", "validations", "valid_limit")
 """Options that all runs of a measurement share."""
 
 
+SOURCES = ("annotations", "baselines", "evaluators")
+"""Folders of the package whose code decides what a run's result is."""
+
+
 class OutOfTime(Exception):
     """The minutes that were given are over; the same command goes on."""
 
@@ -89,6 +93,18 @@ class Measure(Protocol):
     """Trains a run, unless that is done, and scores it on a split; from ``limit`` samples where that is given."""
 
     def __call__(self, run: Run, split: str, folder: Path, limit: int | None = None) -> Scored: ...
+
+
+def digest_of_sources(root: Path, names: Sequence[str]) -> str:
+    """SHA-256 of Python files and of those in folders, by name and content, wherever ``root`` lies."""
+    from mmud.files import sha256_of
+
+    files = sorted(
+        file for name in names for file in ((root / name).rglob("*.py") if (root / name).is_dir() else [root / name])
+    )
+    return hashlib.sha256(
+        "".join(f"{file.relative_to(root)} {sha256_of(file)}\n" for file in files).encode()
+    ).hexdigest()
 
 
 class Lines:
@@ -291,7 +307,8 @@ class Harness:
         return length if samples is None else min(length, samples)
 
     def context(self) -> dict[str, Any]:
-        """What a run depends on besides itself: the data, the frozen parts, the settings, the versions of what computes."""
+        """What a run depends on besides itself: data, frozen parts, settings, sources and versions of what computes."""
+        import mmud
         from mmud.baselines.neural_tuning.options import NeuralTuningOptions, settings_of
         from mmud.baselines.versions import versions
 
@@ -303,6 +320,7 @@ class Harness:
             "settings": dict(self.settings),
             # The options of a run are changes to a preset, and presets change from release to release.
             "config": hashlib.sha256(config.encode()).hexdigest()[:16],
+            "sources": digest_of_sources(Path(mmud.__file__).parent, SOURCES),
             "versions": kept,
         }
 

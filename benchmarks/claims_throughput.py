@@ -7,8 +7,6 @@ a GPU. The ways take turns, and the least of their times counts.
 from __future__ import annotations
 
 import gc
-import hashlib
-import inspect
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +21,6 @@ from claims_runs import Lines, NoComparison
 from measuring import cpu_seconds
 from published_way import PublishedWay, Said, eager_attention
 
-from mmud.annotations.instructions import task_instances
 from mmud.annotations.masks import Mask
 from mmud.baselines.base import Output
 from mmud.baselines.inputs import DatasetInputs
@@ -36,7 +33,6 @@ from mmud.baselines.neural_tuning.model import NeuralTuningModel
 from mmud.baselines.neural_tuning.options import NeuralTuningOptions
 from mmud.baselines.neural_tuning.presets import CLIP_VIT_L_14, LLAMA_2_7B, numbered_tokenizer
 from mmud.baselines.neural_tuning.vision import TransformersTower
-from mmud.files import sha256_of
 from mmud.records import Sample, Task
 
 CLAIM, AIM = 2.1, 10.0
@@ -197,13 +193,6 @@ def _require_same_feature(ours: Sequence[float] | None, theirs: Any, name: str) 
         raise Different(f"generation, {name}: features differ by {gap:.1e} of the largest number")
 
 
-def digest_of_sources() -> str:
-    """SHA-256 of the sources that are timed: the baselines, and this folder's port of the published way."""
-    package = Path(inspect.getfile(Answerer)).parents[1]
-    files = [*package.rglob("*.py"), Path(inspect.getfile(PublishedWay)), Path(__file__)]
-    return hashlib.sha256("".join(sha256_of(file) for file in sorted(files)).encode()).hexdigest()
-
-
 class Kept:
     """Timings on disk: a task that was measured for the same model, samples and way of measuring is not measured again."""
 
@@ -310,7 +299,7 @@ def build_large(
 def large(model: NeuralTuningModel, samples: Sequence[Sample], tokens: int) -> Large:
     """Captions of a fixed length for some samples, by both ways."""
     device = model.device
-    asked = [task_instances(sample, Task.CAPTIONING, tag_limit=5, with_answer=False)[0] for sample in samples]
+    asked = [model.wording.instances(sample, Task.CAPTIONING, with_answer=False)[0] for sample in samples]
     found: dict[str, list[list[int]]] = {}
 
     def ours() -> None:

@@ -68,8 +68,8 @@ OTHER_REQUEST = declare(
     "MM943",
     "output of another request",
     "Name another output, give the same arguments as before, or add --force to replace what is there.",
-    "The folder holds results of other arguments: another baseline, dataset, split, shard, seed or option. Going on would "
-    "mix two systems into one file.",
+    "The folder holds results of other arguments: another baseline, dataset, split, shard, seed or option; or of other settings "
+    "behind the same options: a preset or a frozen part that has changed since. Going on would mix two systems into one.",
     exit_code=ExitCode.USAGE,
 )
 ANSWERS_WRONG = declare(

@@ -1,4 +1,4 @@
-"""From task instances to a batch of tensors: any size, any mix of tasks."""
+"""From samples to task instances in words, and from those to a batch of tensors: any size, any mix of tasks."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ import torch
 from mmud.baselines import codes as baseline_codes
 from mmud.baselines.base import FitRun
 from mmud.baselines.neural_tuning.backbones import FrozenParts, load_parts
+from mmud.baselines.neural_tuning.beginning import keep_to_the_beginning
 from mmud.baselines.neural_tuning.config import NeuralTuningConfig
 from mmud.baselines.neural_tuning.examples import (
     ExampleIndex,
@@ -130,10 +131,12 @@ def fit(options: NeuralTuningOptions, arm: Arm, name: str, dataset: Dataset, run
         run: where and how.
 
     Raises:
-        MmudError: MM947 when there is nothing to learn from, and whatever `build` and `Trainer.run` raise.
+        MmudError: MM947 when there is nothing to learn from, MM943 when what was begun in the folder had other settings or frozen
+            parts, and whatever `build` and `Trainer.run` raise.
     """
     seed_everything(run.seed)
     model, parts = build(settings_of(options, arm), options)
+    keep_to_the_beginning(run.folder, model.config, parts)
     taken = _start(model, parts)
     if taken:
         run.note(f"{taken} tensors start from the backbone's own.")
@@ -156,7 +159,6 @@ def fit(options: NeuralTuningOptions, arm: Arm, name: str, dataset: Dataset, run
         "accumulate": accumulate,
         "validation_examples": 0 if validation is None else len(validation),
     }
-    _require_same_start(run.folder / TRAIN_NAME, facts)
     write_json(run.folder / TRAIN_NAME, facts | {"status": "running"})
     trainer = Trainer(learner, source, settings, run.folder, validate=validation, progress=run.progress, note=run.note)
     report = trainer.run()
@@ -303,26 +305,6 @@ def _facts(
         "examples": {task: len(positions) for task, positions in index.positions.items()},
         "instances": index.report.to_dict(),
     }
-
-
-def _require_same_start(file: Path, facts: Mapping[str, Any]) -> None:
-    """A training is gone on with by the settings and around the frozen parts that it began with, whatever a preset says by then.
-
-    Raises:
-        MmudError: MM943 naming what differs.
-    """
-    if not file.exists():
-        return
-    earlier, now = _read_object(file), json.loads(json.dumps(facts))
-    differs = [
-        f"{section} {name}"
-        for section in ("config", "digests")
-        for name, value in now[section].items()
-        if earlier.get(section, {}).get(name) != value
-    ]
-    if differs:
-        message = f"what was begun here differs from now in {', '.join(differs)}"
-        raise MmudError(baseline_codes.OTHER_REQUEST, message, Place(file=str(file.parent.parent)))
 
 
 def _outcome(report: TrainingReport, model: NeuralTuningModel, budget: Budget) -> dict[str, Any]:

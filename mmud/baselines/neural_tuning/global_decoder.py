@@ -135,7 +135,7 @@ class WordsHead(nn.Module):
             nn.Conv1d(hidden, hidden, config.window, padding=config.window // 2) for _ in range(2)
         )
         self.dropout = nn.Dropout(config.dropout)
-        self.seen = nn.LayerNorm(hidden)
+        self.after = nn.LayerNorm(hidden)
         self.score = nn.Linear(hidden, config.slots + bool(rest))
         # As likely at first as a caption of 150 words.
         self.none = nn.Parameter(torch.full((self.score.out_features,), math.log(150.0)))
@@ -149,7 +149,7 @@ class WordsHead(nn.Module):
         for norm, convolution in zip(self.norms, self.convolutions, strict=True):
             around = convolution((norm(seen) * words).transpose(1, 2)).transpose(1, 2)
             seen = seen + self.dropout(functional.gelu(around)) * words
-        seen = self.seen(seen)
+        seen = self.after(seen)
         scores = self.score(seen).masked_fill(~words, -torch.inf)
         none = self.none.expand(len(scores), 1, -1)
         shares, values = torch.cat([scores, none], dim=1).softmax(1)[:, :-1], self.value(seen)

@@ -121,7 +121,8 @@ def settings_of(options: NeuralTuningOptions, arm: Arm) -> NeuralTuningConfig:
     preset = NeuralTuningConfig.from_preset(options.preset)
     if arm != "stn":
         changes["adapter"], changes["adapter_options"] = arm, {}
-        # A preset's rate of the adapter is for the network that it has.
+    if options.changes.get("adapter", changes.get("adapter", preset.adapter)) != preset.adapter:
+        # A preset's rate of the adapter is for the adapter that it has.
         others = {name: rate for name, rate in preset.training.learning_rates.items() if name != "adapter"}
         changes["training.learning_rates"] = others
     if arm == "lora" and options.rank is None and options.parameters is None and not options.adapter_options:

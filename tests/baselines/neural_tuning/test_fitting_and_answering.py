@@ -157,26 +157,46 @@ def test_interrupted_and_gone_on_with_ends_in_the_same_weights(
 
 
 def test_going_on_takes_neither_a_changed_preset_nor_other_frozen_parts(
-    tmp_path: Path, scenes: Dataset, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, scenes: Dataset, options: dict[str, Any]
 ) -> None:
     request = FitRequest("neural-tuning", {**options, "save_minutes": 0}, seed=3)
     with pytest.raises(Interrupted):
         fit_into(tmp_path / "run", scenes, request, progress=interrupted_after(5))
     before = config_module.PRESETS["default"]
-    monkeypatch.setitem(config_module.PRESETS, "default", lambda: {**before(), "loss": {"feature": 2.5}})
-    with pytest.raises(MmudError, match=r"MM943.*config loss"):
-        fit_into(tmp_path / "run", scenes, request)
-    monkeypatch.undo()
-    monkeypatch.setattr(fitting_module, "load_parts", other_tower)
-    with pytest.raises(MmudError, match=r"MM943.*digests vision_tower"):
-        fit_into(tmp_path / "run", scenes, request)
-    monkeypatch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(config_module.PRESETS, "default", lambda: {**before(), "loss": {"feature": 2.5}})
+        with pytest.raises(MmudError, match=r"MM943.*loss\.feature 10\.0, now 2\.5"):
+            fit_into(tmp_path / "run", scenes, request)
+    for part in ("vision_tower", "feature"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fitting_module, "load_parts", with_another(part))
+            with pytest.raises(MmudError, match=rf"MM943.*began with {part}"):
+                fit_into(tmp_path / "run", scenes, request)
+    start = tmp_path / "run/work/start.json"
+    noted = start.read_bytes()
+    for damaged in (b"", b"[]", b'{"config": null, "parts": {}}'):
+        start.write_bytes(damaged)
+        with pytest.raises(MmudError, match=r"MM943.*does not tell"):
+            fit_into(tmp_path / "run", scenes, request)
+    # A setting that an earlier version did not have is no difference: its default changes nothing.
+    older = json.loads(noted)
+    del older["config"]["loss"]["mask_ce"]
+    start.write_text(json.dumps(older))
     assert fit_into(tmp_path / "run", scenes, request).status == "done"
 
 
-def other_tower(*settings: Any, **more: Any) -> Any:
-    parts = backbones_module.load_parts(*settings, **more)
-    return dataclasses.replace(parts, digests={**parts.digests, "vision_tower": "0" * 64})
+def with_another(part: str) -> Callable[..., Any]:
+    """`load_parts`, one of whose parts has another digest than the one that it gives now."""
+
+    def load(*settings: Any, **more: Any) -> Any:
+        parts = backbones_module.load_parts(*settings, **more)
+        if part == "feature":
+            described = {**parts.feature.describe(), "feature": "another"}
+            parts.feature.describe = lambda: described
+            return parts
+        return dataclasses.replace(parts, digests={**parts.digests, part: "0" * 64})
+
+    return load
 
 
 def test_features_are_computed_once_and_change_nothing(

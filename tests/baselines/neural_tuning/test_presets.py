@@ -155,3 +155,5 @@ def test_rates_of_parts_are_laid_over_the_presets(monkeypatch: pytest.MonkeyPatc
     # The network's rate says nothing about another adapter; that of the vision map is the same for all.
     assert rates("lora") == rates("none") == {"vision": own["vision"]}
     assert rates("lora", learning_rates={"adapter": 0.5}) == {"adapter": 0.5, "vision": own["vision"]}
+    assert rates("stn", changes={"adapter": "none", "adapter_options": {}}) == {"vision": own["vision"]}
+    assert rates("stn", changes={"adapter": "stn"}) == own
