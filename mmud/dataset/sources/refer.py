@@ -158,7 +158,7 @@ class ReferSource(Source):
         by_image: dict[tuple[str, int], list[Ref]] = {}
         for ref in refs:
             by_image.setdefault((_family(ref.dataset), ref.image_id), []).append(ref)
-        listed = 0
+        listed, families = 0, {family for family, _ in by_image}
         for (family, image_id), group in by_image.items():
             group.sort(key=lambda ref: (names.index(ref.dataset), -1 if ref.ref_id is None else ref.ref_id))
             image, assumed = self._image(image_id, group, sizes)
@@ -167,7 +167,9 @@ class ReferSource(Source):
             listed += 1
             name = group[0].dataset
             # A merged sample has the name of no single set, so that it never clashes with a set that is read by itself.
-            prefix = name if len(names) == 1 else self.name
+            # Sets on different images may number them alike.
+            merged = self.name if len(families) == 1 else f"{self.name}-{family}"
+            prefix = name if len(names) == 1 else merged
             key = image_key(name, str(image_id)) or f"{family}:{image_id}"
             payload = Payload(image, self._objects(group), tuple(captions.get(image_id, ())), assumed)
             yield Item(f"{prefix}-{image_id}", self._split(image_id, group), key, payload)

@@ -395,6 +395,12 @@ def test_a_copy_converts_what_another_listed(tmp_path: Path) -> None:
     assert source.convert(item).sample == fresh.convert(item).sample == moved.convert(item).sample
 
 
+def test_sets_on_different_images_may_number_them_alike(tmp_path: Path) -> None:
+    path = layout(tmp_path, [ref(1), {**ref(1), "dataset": "another"}])
+    items = list(ReferSource.from_options({"path": str(path), "images": "none", "sizes": "assumed"}).items())
+    assert sorted(item.key for item in items) == ["refer-another-1", "refer-coco-1"]
+
+
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
