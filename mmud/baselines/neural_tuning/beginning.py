@@ -17,11 +17,11 @@ from typing import Any
 from mmud.baselines import codes
 from mmud.baselines.neural_tuning.backbones import FrozenParts
 from mmud.baselines.neural_tuning.config import NeuralTuningConfig
+from mmud.baselines.training.checkpoints import CHECKPOINTS_NAME, CheckpointFolder
 from mmud.errors import MmudError, Place
 from mmud.files import write_json
 
 START_NAME = "start.json"
-CHECKPOINTS_NAME = "checkpoints"
 HINT = "Go on with the version and the frozen parts that began it, or begin anew: another output, or --force."
 
 
@@ -40,7 +40,7 @@ def keep_to_the_beginning(folder: Path, config: NeuralTuningConfig, parts: Froze
     file = folder / START_NAME
     frozen = {**parts.digests, "feature": parts.feature.describe()}
     start = json.loads(json.dumps({"config": config.model_dump(mode="json"), "parts": frozen}))
-    if any((folder / CHECKPOINTS_NAME).glob("*")):
+    if CheckpointFolder(folder / CHECKPOINTS_NAME).steps():
         earlier = _read(file)
         differs = [
             f"{name} {_brief(before)}, now {_brief(now)}"

@@ -34,6 +34,8 @@ from mmud.files import sha256_of, write_json
 MODEL_NAME = "model.safetensors"
 OPTIMISER_NAME = "optimiser.safetensors"
 STATE_NAME = "state.json"
+CHECKPOINTS_NAME = "checkpoints"
+"""The folder in that of a training."""
 _PREFIX = "step-"
 _PARTIAL = ".partial"
 

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from mmud.baselines import codes as baseline_codes
 from mmud.baselines.base import ProgressFactory, silent
 from mmud.baselines.training.checkpoints import (
+    CHECKPOINTS_NAME,
     Best,
     CheckpointFolder,
     TrainingState,
@@ -188,7 +189,7 @@ class Trainer:
         self._groups = model.parameter_groups()
         self._optimiser = make_optimiser(config, self._groups)
         self._parameters = [parameter for group in self._groups.values() for parameter in group]
-        self._checkpoints = CheckpointFolder(folder / "checkpoints", config.keep)
+        self._checkpoints = CheckpointFolder(folder / CHECKPOINTS_NAME, config.keep)
         self._saved: int | None = None
 
     def run(self) -> TrainingReport:

@@ -172,7 +172,7 @@ def test_going_on_takes_neither_a_changed_preset_nor_other_frozen_parts(
             patch.setattr(fitting_module, "load_parts", with_another(part))
             with pytest.raises(MmudError, match=rf"MM943.*began with {part}"):
                 fit_into(tmp_path / "run", scenes, request)
-    start = tmp_path / "run/work/start.json"
+    start = tmp_path / "run" / "work" / "start.json"
     noted = start.read_bytes()
     for damaged in (b"", b"[]", b'{"config": null, "parts": {}}'):
         start.write_bytes(damaged)
